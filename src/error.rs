@@ -1,0 +1,47 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+/// What can go wrong, worded so that the message alone tells what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word on it.
+        source: std::io::Error,
+    },
+    /// `config.json` is not a valid configuration; the message names the key.
+    #[error("config: {0}")]
+    Config(String),
+    /// The weights do not fit the configuration; the message names the tensor.
+    #[error("checkpoint: {0}")]
+    Checkpoint(String),
+    /// An argument of a call is out of range; the message names it, its value and what is allowed.
+    #[error("{0}")]
+    Argument(String),
+    /// The tokenizer could not be loaded or refused its input.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// The backend cannot do this, or ran out of something.
+    #[error("backend: {0}")]
+    Backend(String),
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { path: path.into(), source }
+    }
+
+    /// An [`Error::Argument`].
+    pub fn argument(message: impl Into<String>) -> Self {
+        Error::Argument(message.into())
+    }
+}
+
+/// The crate's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,16 @@
+//! PHOTON on the CPU and on CUDA: kernels, forward pass and the exact, HierGen and RecGen generation modes.
+#![deny(missing_docs)]
+
+pub mod backend;
+pub mod checkpoint;
+pub mod config;
+pub mod cpu;
+mod error;
+pub mod generate;
+pub mod model;
+pub mod presets;
+pub mod reference;
+pub mod sampling;
+
+pub use config::Config;
+pub use error::{Error, Result};
