@@ -35,7 +35,12 @@ fn case(rng: &mut StdRng, checkpoint: &Checkpoint) -> (Vec<u32>, usize) {
     (text(rng, checkpoint.config(), len), prompt)
 }
 
-fn score(engine: &Engine<photon_kernels::cpu::CpuBackend>, tokens: &[u32], mode: Mode, prompt: usize) -> Vec<f64> {
+fn score(
+    engine: &Engine<photon_kernels::cpu::CpuBackend>,
+    tokens: &[u32],
+    mode: Mode,
+    prompt: usize,
+) -> Vec<f64> {
     let scores = engine.score(tokens, mode, prompt, &mut |_, _| ()).expect("a score");
     scores.into_iter().map(f64::from).collect()
 }
@@ -53,7 +58,11 @@ fn f32_scores_agree_with_the_f64_reference_to_1e5_in_every_mode() {
             assert_eq!(got.len(), tokens.len());
             for (t, (got, want)) in got.iter().zip(&want).enumerate() {
                 let error = (got - want).abs() / want.abs().max(1.0);
-                assert!(error <= 1e-5, "seed {seed} {mode:?} token {t}: {got} is not {want}\n{:?}", checkpoint.config());
+                assert!(
+                    error <= 1e-5,
+                    "seed {seed} {mode:?} token {t}: {got} is not {want}\n{:?}",
+                    checkpoint.config()
+                );
             }
         }
     }
@@ -150,9 +159,15 @@ fn sampled_tokens_are_those_of_the_reference() {
         for mode in MODES {
             for sampling in &samplings {
                 let new = c + 2;
-                let want = plain.generate(&prompt, new, reference_mode(mode), sampling, 7).expect("a generation");
+                let want =
+                    plain.generate(&prompt, new, reference_mode(mode), sampling, 7).expect("a generation");
                 let got = generate(&engine, &prompt, new, mode, *sampling);
-                assert_eq!(got, want, "seed {seed} {mode:?} {sampling:?} prompt {length}\n{:?}", checkpoint.config());
+                assert_eq!(
+                    got,
+                    want,
+                    "seed {seed} {mode:?} {sampling:?} prompt {length}\n{:?}",
+                    checkpoint.config()
+                );
             }
         }
     }

@@ -156,7 +156,11 @@ fn refresh_of_one_is_hiergen() {
         let prompt = text(&mut rng(seed), checkpoint.config(), c + 1);
         let request = [Request { prompt, max_new_tokens: 5 * c, sampling: sampled(seed), sequence: 0 }];
         let hiergen = finish(start(&engine, &request, Mode::HierGen), 1);
-        assert_eq!(finish(start(&engine, &request, Mode::RecGen { refresh: Some(1) }), 1), hiergen, "seed {seed}");
+        assert_eq!(
+            finish(start(&engine, &request, Mode::RecGen { refresh: Some(1) }), 1),
+            hiergen,
+            "seed {seed}"
+        );
     }
 }
 
@@ -182,10 +186,10 @@ fn each_mode_keeps_exactly_the_caches_that_it_needs() {
             let recgen = mode == (Mode::RecGen { refresh: None }) && depth > 1;
             let kept = if recgen { depth..=depth } else { 1..=depth };
             let want: usize = kept.map(|l| metas * config.units(l) * unit_bytes(config, l, 2)).sum();
-            assert_eq!(generation.state().cache_bytes(0), want, "seed {seed} {mode:?}");
+            assert_eq!(generation.cache_bytes(0), want, "seed {seed} {mode:?}");
             if recgen {
                 for l in 1..depth {
-                    assert_eq!(generation.state().cached_units(0, l), 0, "seed {seed} level {l}");
+                    assert_eq!(generation.cached_units(0, l), 0, "seed {seed} level {l}");
                 }
             }
         }
@@ -225,16 +229,24 @@ fn bad_arguments_are_errors_that_name_them() {
     let engine = engine(&checkpoint, Dtype::F32);
     let vocabulary = checkpoint.config().vocab_size as u32;
     let request = |prompt: Vec<u32>, sampling| Request { prompt, max_new_tokens: 1, sampling, sequence: 0 };
-    let message = |requests: &[Request], mode| match engine.generate(requests, mode, Bottleneck::default(), &mut |_, _| ())
-    {
+    let message = |requests: &[Request], mode| match engine.generate(
+        requests,
+        mode,
+        Bottleneck::default(),
+        &mut |_, _| (),
+    ) {
         Ok(_) => panic!("no error"),
         Err(error) => error.to_string(),
     };
     let text = message(&[request(vec![0, vocabulary], Sampling::GREEDY)], Mode::Exact);
-    assert!(text.contains("request 0") && text.contains(&vocabulary.to_string()) && text.contains("position 1"));
+    assert!(
+        text.contains("request 0") && text.contains(&vocabulary.to_string()) && text.contains("position 1")
+    );
     let hot = Sampling { temperature: f32::NAN, ..Sampling::GREEDY };
     assert!(message(&[request(vec![], hot)], Mode::Exact).contains("temperature"));
-    assert!(message(&[request(vec![], Sampling::GREEDY)], Mode::RecGen { refresh: Some(0) }).contains("refresh"));
+    assert!(
+        message(&[request(vec![], Sampling::GREEDY)], Mode::RecGen { refresh: Some(0) }).contains("refresh")
+    );
     let c = checkpoint.config().meta_context();
     if c > 1 {
         let error = engine.score(&vec![0; 3 * c], Mode::RecGen { refresh: None }, c + 1, &mut |_, _| ());

@@ -11,6 +11,8 @@
 
 mod batch;
 mod exact;
+mod flat;
+mod hierarchical;
 mod parallel;
 mod prefill;
 mod score;
@@ -19,9 +21,9 @@ pub use batch::Generation;
 
 use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::config::{Config, ModelType};
 use crate::error::{Error, Result};
-use crate::model::Photon;
+use crate::model::{Flat, Photon};
 use crate::sampling::Sampling;
 
 /// How the latents of a meta-context come about.
@@ -41,15 +43,29 @@ pub enum Mode {
 
 impl Mode {
     /// The mode without what makes no difference: `refresh = 1` is HierGen, and so is RecGen of a single level,
-    /// which has no latent bottleneck.
-    fn settle(self, depth: usize) -> Result<Self> {
+    /// which has no latent bottleneck. The flat baseline has the `exact` mode only.
+    fn settle(self, config: &Config) -> Result<Self> {
+        if config.model_type == ModelType::Vanilla && self != Mode::Exact {
+            return Err(Error::argument(format!("mode is {self}; a vanilla model has the mode exact only")));
+        }
         match self {
             Mode::RecGen { refresh: Some(0) } => {
                 Err(Error::argument("refresh is 0; it must be at least 1, or absent for never"))
             }
             Mode::RecGen { refresh: Some(1) } => Ok(Mode::HierGen),
-            Mode::RecGen { .. } if depth == 1 => Ok(Mode::HierGen),
+            Mode::RecGen { .. } if config.depth() == 1 => Ok(Mode::HierGen),
             mode => Ok(mode),
+        }
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Mode::Exact => f.write_str("exact"),
+            Mode::HierGen => f.write_str("hiergen"),
+            Mode::RecGen { refresh: None } => f.write_str("recgen"),
+            Mode::RecGen { refresh: Some(k) } => write!(f, "recgen with refresh {k}"),
         }
     }
 }
@@ -81,22 +97,34 @@ pub struct Request {
 /// A model on a backend, ready to generate and to score.
 pub struct Engine<B: Backend> {
     backend: B,
-    model: Photon<B>,
+    network: Network<B>,
+}
+
+/// The weights of either architecture.
+enum Network<B: Backend> {
+    Hierarchical(Photon<B>),
+    Flat(Flat<B>),
 }
 
 impl<B: Backend> Engine<B> {
     /// Loads the weights into the backend.
     ///
     /// # Errors
-    /// What the backend or [`Photon::load`] refuse.
+    /// What the backend refuses.
     pub fn new(backend: B, checkpoint: &Checkpoint) -> Result<Self> {
-        let model = Photon::load(&backend, checkpoint)?;
-        Ok(Engine { backend, model })
+        let network = match checkpoint.config().model_type {
+            ModelType::Photon => Network::Hierarchical(Photon::load(&backend, checkpoint)?),
+            ModelType::Vanilla => Network::Flat(Flat::load(&backend, checkpoint)?),
+        };
+        Ok(Engine { backend, network })
     }
 
     /// The configuration of the model.
     pub fn config(&self) -> &Config {
-        self.model.config()
+        match &self.network {
+            Network::Hierarchical(model) => &model.config,
+            Network::Flat(model) => &model.config,
+        }
     }
 
     /// The backend.
@@ -106,7 +134,7 @@ impl<B: Backend> Engine<B> {
 
     /// Checks that every token is in the vocabulary.
     fn check_tokens(&self, name: &str, tokens: &[u32]) -> Result<()> {
-        let vocabulary = self.model.config.vocab_size;
+        let vocabulary = self.config().vocab_size;
         match tokens.iter().position(|&t| t as usize >= vocabulary) {
             None => Ok(()),
             Some(at) => Err(Error::argument(format!(
@@ -115,4 +143,10 @@ impl<B: Backend> Engine<B> {
             ))),
         }
     }
+}
+
+/// New tokens that caches are allocated for in advance. Beyond it they grow as they fill, so that an absurd
+/// `max_new_tokens` allocates nothing by itself.
+fn capped(max_new_tokens: usize) -> usize {
+    max_new_tokens.min(1 << 16)
 }

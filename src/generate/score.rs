@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::model::hierarchy::Feed;
 use crate::model::{Carry, Content, MAX_ROWS, Photon, State, Work, fit};
 
-use super::{Engine, Mode};
+use super::{Engine, Mode, Network};
 
 /// A text being scored, one block of meta-contexts after another.
 struct Scoring<'a, B: Backend> {
@@ -41,7 +41,7 @@ impl<B: Backend> Engine<B> {
         progress: &mut (dyn FnMut(usize, usize) + Send),
     ) -> Result<Vec<f32>> {
         self.check_tokens("text", tokens)?;
-        let c = self.model.config.meta_context();
+        let c = self.config().meta_context();
         if matches!(mode, Mode::RecGen { .. }) {
             if !prompt.is_multiple_of(c) {
                 return Err(Error::argument(format!(
@@ -55,10 +55,14 @@ impl<B: Backend> Engine<B> {
                 )));
             }
         }
-        let mode = mode.settle(self.model.depth())?;
+        let mode = mode.settle(self.config())?;
+        let mut progress = |done: usize| progress(done.min(tokens.len()), tokens.len());
         self.backend.enter(|| {
-            let mut scoring = Scoring::new(&self.model, &self.backend, tokens)?;
-            let mut progress = |done: usize| progress(done.min(tokens.len()), tokens.len());
+            let model = match &self.network {
+                Network::Hierarchical(model) => model,
+                Network::Flat(model) => return model.score(&self.backend, tokens, &mut progress),
+            };
+            let mut scoring = Scoring::new(model, &self.backend, tokens)?;
             match mode {
                 Mode::Exact => scoring.known(Feed::Encoder, tokens.len().div_ceil(c), &mut progress)?,
                 Mode::HierGen => scoring.known(Feed::Own, tokens.len().div_ceil(c), &mut progress)?,

@@ -6,19 +6,21 @@
 mod buffers;
 mod decoder;
 mod encoder;
+mod flat;
 pub(crate) mod hierarchy;
 mod stack;
 mod state;
 
+pub(crate) use buffers::Activations;
 pub(crate) use decoder::{Content, LocalBuffer};
+pub use flat::{Flat, FlatState};
 pub use state::{Carry, State};
 
 use crate::backend::{Backend, LinearSpec};
 use crate::checkpoint::Checkpoint;
-use crate::config::{Condition, Config, ModelType};
-use crate::error::{Error, Result};
+use crate::config::{Condition, Config};
+use crate::error::Result;
 
-use buffers::Activations;
 pub(crate) use buffers::fit;
 use decoder::DecoderLevel;
 use encoder::EncoderLevel;
@@ -43,14 +45,8 @@ pub struct Photon<B: Backend> {
 
 impl<B: Backend> Photon<B> {
     /// Takes the weights of a checkpoint over.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a flat (vanilla) checkpoint; otherwise what the backend refuses.
-    pub fn load(backend: &B, checkpoint: &Checkpoint) -> Result<Self> {
+    pub(crate) fn load(backend: &B, checkpoint: &Checkpoint) -> Result<Self> {
         let config = checkpoint.config().clone();
-        if config.model_type != ModelType::Photon {
-            return Err(Error::argument("model_type is vanilla; this engine runs model_type photon"));
-        }
         let levels = 1..=config.depth();
         Ok(Photon {
             encoder_embedding: backend.table(checkpoint.get("encoder.embed_tokens.weight")?)?,
@@ -74,11 +70,6 @@ impl<B: Backend> Photon<B> {
     /// `L`.
     pub fn depth(&self) -> usize {
         self.encoder.len()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
     }
 
     /// Meta-contexts that one pass through the level-1 encoder may hold.
