@@ -48,6 +48,8 @@ pub mod ops;
 mod real;
 pub mod sampler;
 mod stack;
+#[cfg(test)]
+mod tests;
 
 pub use model::Reference;
 pub use modes::Mode;
