@@ -141,7 +141,7 @@ pub enum Attention<'a, B: Backend> {
     Stream {
         /// The caches of a batch. Lengths advance when the pass ends ([`Backend::commit`]).
         caches: &'a mut [B::Cache],
-        /// The sequences that take part, each at most once.
+        /// The sequences that take part, in ascending order, each at most once.
         lanes: &'a [usize],
         /// New rows of each, at least 1.
         rows: &'a [usize],
