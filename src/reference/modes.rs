@@ -24,11 +24,12 @@ pub enum Mode {
 impl<S: Real> Reference<S> {
     /// The decoder's rows `X̂_l` of a teacher-forced text, as `[l][unit][d]` for `l = 0..L` (`[0]` alone for the flat
     /// baseline). Level `l` has the units that hold a token of the text, `⌈T / (C_1 · … · C_l)⌉`; none depends on
-    /// tokens that it contains. Tokens before `prompt` were given, which only RecGen tells from generated ones.
+    /// tokens that it contains. Tokens before `prompt` were given, which only RecGen tells from generated ones; a
+    /// prompt that reaches to the end of the text or beyond it leaves nothing to evolve.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a token that is not in the vocabulary, for RecGen with a `prompt` that is no multiple of `C` or a
-    /// `refresh` of 0, and for a parallel mode on the flat baseline.
+    /// [`Error::Argument`] for a token that is not in the vocabulary, for RecGen with a `prompt` that is no
+    /// multiple of `C` or a `refresh` of 0, and for a parallel mode on the flat baseline.
     pub fn reconstruct(&self, tokens: &[u32], prompt: usize, mode: Mode) -> Result<Vec<Rows<S>>> {
         self.check_tokens(tokens)?;
         self.check_mode(mode)?;
@@ -57,8 +58,8 @@ impl<S: Real> Reference<S> {
         }
     }
 
-    /// Logits `[T][V]` of a teacher-forced text of any length: row `t` is the distribution of token `t` given those before it.
-    /// For `prompt` and errors see [`Reference::reconstruct`].
+    /// Logits `[T][V]` of a teacher-forced text of any length: row `t` is the distribution of token `t` given those
+    /// before it. For `prompt` and errors see [`Reference::reconstruct`].
     pub fn logits(&self, tokens: &[u32], prompt: usize, mode: Mode) -> Result<Rows<S>> {
         let rows = self.reconstruct(tokens, prompt, mode)?;
         Ok(rows[0].iter().map(|row| linear(&self.head, None, row)).collect())
@@ -76,8 +77,8 @@ impl<S: Real> Reference<S> {
     /// position there counts from the start of the prompt.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a token that is not in the vocabulary, a sampling parameter out of range, a `refresh` of 0, and a parallel mode
-    /// on the flat baseline.
+    /// [`Error::Argument`] for a token that is not in the vocabulary, a sampling parameter out of range, a
+    /// `refresh` of 0, and a parallel mode on the flat baseline.
     pub fn generate(
         &self,
         prompt: &[u32],
