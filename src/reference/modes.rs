@@ -24,34 +24,35 @@ pub enum Mode {
 impl<S: Real> Reference<S> {
     /// The decoder's rows `X̂_l` of a teacher-forced text, as `[l][unit][d]` for `l = 0..L` (`[0]` alone for the flat
     /// baseline). Level `l` has the units that hold a token of the text, `⌈T / (C_1 · … · C_l)⌉`; none depends on
-    /// tokens that it contains. Tokens before `prompt` were given, which only RecGen tells from generated ones; a
-    /// prompt that reaches to the end of the text or beyond it leaves nothing to evolve.
+    /// tokens that it contains. Tokens before `prompt` were given, which only RecGen tells from generated ones.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a token that is not in the vocabulary, for RecGen with a `prompt` that is no
-    /// multiple of `C` or a `refresh` of 0, and for a parallel mode on the flat baseline.
+    /// [`Error::Argument`] for a token that is not in the vocabulary, for RecGen with a `refresh` of 0 or a
+    /// `prompt` that is no multiple of `C` or longer than the text, and for a parallel mode on the flat baseline.
     pub fn reconstruct(&self, tokens: &[u32], prompt: usize, mode: Mode) -> Result<Vec<Rows<S>>> {
         self.check_tokens(tokens)?;
         self.check_mode(mode)?;
         let meta = self.config.meta_context();
-        if matches!(mode, Mode::RecGen { .. }) && !prompt.is_multiple_of(meta) {
+        let length = tokens.len();
+        if matches!(mode, Mode::RecGen { .. }) && (!prompt.is_multiple_of(meta) || prompt > length) {
             return Err(Error::argument(format!(
-                "prompt is {prompt} tokens; recgen needs a multiple of the meta-context, {meta} tokens"
+                "prompt is {prompt} tokens; recgen needs a multiple of the meta-context, {meta} tokens, and at most \
+                 the text's {length}"
             )));
         }
         match &self.body {
             Body::Flat { table, stack } => {
                 let mut rows = stack.forward(embed(table, tokens));
                 rows.insert(0, vec![S::from_f64(0.0); self.config.hidden_size]);
-                rows.truncate(tokens.len());
+                rows.truncate(length);
                 Ok(vec![rows])
             }
             Body::Hierarchy(hierarchy) => {
                 let mut padded = tokens.to_vec();
-                padded.resize(tokens.len().next_multiple_of(meta), 0);
+                padded.resize(length.next_multiple_of(meta), 0);
                 let mut rows = hierarchy.reconstruct(&padded, prompt / meta, mode);
                 for (l, rows) in rows.iter_mut().enumerate() {
-                    rows.truncate(tokens.len().div_ceil(meta / self.config.units(l)));
+                    rows.truncate(length.div_ceil(meta / self.config.units(l)));
                 }
                 Ok(rows)
             }
