@@ -173,7 +173,9 @@ fn a_text_of_any_length_is_the_beginning_of_a_longer_one() {
             let tokens = text(2 * size + 1);
             let whole = model.logits(&tokens, size, mode).unwrap();
             for len in 0..=tokens.len() {
-                let part = model.logits(&tokens[..len], size, mode).unwrap();
+                // The first meta-context is the same as a prompt and as generated: its latent is the start.
+                let prompt = if len < size { 0 } else { size };
+                let part = model.logits(&tokens[..len], prompt, mode).unwrap();
                 assert_eq!(part, whole[..len], "{len} tokens, {mode:?}");
             }
         }
@@ -342,6 +344,7 @@ fn errors_name_argument_and_value() {
     says(hierarchy.encode(&[u32::MAX]), &["tokens[0]", "4294967295", "17"]);
     says(hierarchy.generate(&[99], 0, Mode::Exact, &greedy, 0), &["tokens[0]", "99"]);
     says(hierarchy.score(&text(12), 4, ALONE), &["prompt", "4", "6"]);
+    says(hierarchy.score(&text(12), 18, ALONE), &["prompt", "18", "12"]);
     says(hierarchy.score(&[], 0, Mode::RecGen { refresh: Some(0) }), &["refresh", "0"]);
     says(hierarchy.generate(&[], 1, Mode::RecGen { refresh: Some(0) }, &greedy, 0), &["refresh", "0"]);
     let hot = Sampling { temperature: -1.0, ..greedy };

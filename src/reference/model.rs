@@ -64,7 +64,8 @@ impl<S: Real> Reference<S> {
     /// Takes the weights of a checkpoint, rounded to `S`.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration is invalid, [`Error::Checkpoint`] naming a tensor that is missing or misshapen.
+    /// [`Error::Config`] if the configuration is invalid, [`Error::Checkpoint`] naming a tensor that is missing or
+    /// misshapen.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self> {
         let config = checkpoint.config().clone();
         config.validate()?;
@@ -95,7 +96,8 @@ impl<S: Real> Reference<S> {
     }
 
     /// The encoder's units `X_l` of a text, as `[l][unit][width]` for `l = 0..=L`: `X_0` are the embeddings of all
-    /// tokens, and level `l` has the units that are complete, `⌊T / (C_1 · … · C_l)⌋`. The flat baseline has `X_0` only.
+    /// tokens, and level `l` has the units that are complete, `⌊T / (C_1 · … · C_l)⌋`. The flat baseline has `X_0`
+    /// only.
     ///
     /// # Errors
     /// [`Error::Argument`] for a token that is not in the vocabulary.

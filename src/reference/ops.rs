@@ -40,10 +40,10 @@ pub fn rms_norm<S: Real>(x: &[S], gain: &[S], eps: f64) -> Vec<S> {
 /// Angles are computed in `f64` whatever `S` is; their sine and cosine are rounded to `S`.
 pub fn rope<S: Real>(x: &mut [S], head_dim: usize, position: usize, theta: f64) {
     let half = head_dim / 2;
-    for head in x.chunks_exact_mut(head_dim) {
-        for i in 0..half {
-            let angle = position as f64 * theta.powf(-2.0 * i as f64 / head_dim as f64);
-            let (sin, cos) = (S::from_f64(angle.sin()), S::from_f64(angle.cos()));
+    for i in 0..half {
+        let angle = position as f64 * theta.powf(-2.0 * i as f64 / head_dim as f64);
+        let (sin, cos) = (S::from_f64(angle.sin()), S::from_f64(angle.cos()));
+        for head in x.chunks_exact_mut(head_dim) {
             let (a, b) = (head[i], head[i + half]);
             head[i] = a.times(cos).minus(b.times(sin));
             head[i + half] = b.times(cos).plus(a.times(sin));

@@ -19,7 +19,8 @@ pub trait Wide:
     fn sqrt(self) -> Self;
 }
 
-/// The values between operations. Each operation of [`super::ops`] reads them, works in [`Real::Wide`], and rounds its result once.
+/// The values between operations. Each operation of [`super::ops`] reads them, works in [`Real::Wide`], and rounds
+/// its result once.
 ///
 /// For `f64` and `f32` the two types are one and nothing is rounded. For [`bf16`] the inside is `f32`: a dot product
 /// is accumulated in `f32` and then rounded, a sum of two values is rounded, and so on, as a naive

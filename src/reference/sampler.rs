@@ -7,8 +7,8 @@
 //! 4. *top-p* keeps the shortest beginning of the order that reaches `top_p` of what top-k kept, one token at least
 //!    (1: all).
 //! 5. *min-p* keeps those with `p_i ≥ min_p · max p`.
-//! 6. With a [`uniform`] `u`, the kept tokens are walked in ascending order of their ids; the first one whose cumulative sum
-//!    (in `f64`) exceeds `u` times the total is drawn.
+//! 6. With a [`uniform`] `u`, the kept tokens are walked in ascending order of their ids; the first one whose
+//!    cumulative sum (in `f64`) exceeds `u` times the total is drawn.
 //!
 //! A NaN logit counts as minus infinity; if nothing is above minus infinity, token 0 is drawn.
 
@@ -34,8 +34,9 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// The random number in `(0, 1)` of the token at `position` of a sequence: `(w + ½) · 2^-32` with `w` the first word of
-/// [`philox`] for key `[seed (low), sequence]` and counter `[position (low), position (high), seed (high), 0]`.
+/// The random number in `(0, 1)` of the token at `position` of a sequence: `(w + ½) · 2^-32` with `w` the first
+/// word of [`philox`]. Key: low word of the seed, sequence. Counter: low and high word of the position, high word of
+/// the seed, 0.
 pub fn uniform(seed: u64, sequence: u32, position: u64) -> f64 {
     let counter = [position as u32, (position >> 32) as u32, (seed >> 32) as u32, 0];
     let [word, ..] = philox(counter, [seed as u32, sequence]);
