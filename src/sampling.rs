@@ -54,3 +54,23 @@ pub struct Draw {
     /// Take this token instead of drawing (a known token of the prompt).
     pub forced: Option<u32>,
 }
+
+/// Reusable memory of [`pick`].
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    _stub: (),
+}
+
+/// Draws one token.
+pub fn pick(logits: &[f32], _scratch: &mut Scratch, draw: &Draw) -> u32 {
+    if let Some(token) = draw.forced {
+        return token;
+    }
+    let mut best = 0;
+    for (i, &x) in logits.iter().enumerate() {
+        if x > logits[best] {
+            best = i;
+        }
+    }
+    best as u32
+}
