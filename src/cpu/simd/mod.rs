@@ -1,0 +1,252 @@
+//! Sixteen `f32` lanes on every instruction set, with one meaning of every operation.
+//!
+//! Kernels are written once, generic over [`Simd`], and entered through [`entry!`], which compiles them for each
+//! instruction set. A vector always has 16 lanes, so AVX-512, AVX2 and targets with a fused multiply-add do the same
+//! roundings in the same order and give the same bits.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
+/// Lanes of a vector.
+pub(crate) const LANES: usize = 16;
+
+/// An instruction set the kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// What the target always has. With a fused multiply-add (aarch64) it gives the bits of the other two.
+    Portable,
+    /// AVX2 and FMA; the same bits as AVX-512.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+}
+
+impl Isa {
+    /// All instruction sets, slowest first.
+    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+    /// Whether this machine can run it.
+    pub fn available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && Isa::Avx2.available()
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The fastest that this machine can run.
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rev().find(|isa| isa.available()).unwrap_or(Isa::Portable)
+    }
+}
+
+/// An instruction set as a value: having one proves that the machine has the instructions.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// Sixteen lanes.
+    type V: Copy;
+
+    /// Rows of activations up to which a tile spans 4 rows of weights.
+    const ROWS_BY_4: usize;
+    /// Rows of activations up to which a tile spans 2 rows of weights, and all rows fit one tile.
+    const ROWS_BY_2: usize;
+    /// Queries of attention that share the values they read: 4 or 1.
+    const TOGETHER: usize;
+    /// Tile (rows of activations, rows of weights) where there are more rows than [`Simd::ROWS_BY_2`].
+    const TILE: (usize, usize);
+
+    fn splat(self, x: f32) -> Self::V;
+    fn load(self, x: &[f32; LANES]) -> Self::V;
+    fn store(self, out: &mut [f32; LANES], v: Self::V);
+    /// The first `n ≤ 16` lanes from `p`, the others zero; reads nothing beyond.
+    ///
+    /// # Safety
+    /// `n` values must be readable at `p`.
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V;
+    /// Writes the first `n ≤ 16` lanes.
+    ///
+    /// # Safety
+    /// `n` values must be writable at `p`.
+    unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+    /// Sixteen bfloat16, widened.
+    ///
+    /// # Safety
+    /// 16 values must be readable at `p`.
+    unsafe fn load_bf16(self, p: *const u16) -> Self::V;
+    /// The first `n ≤ 16` of them.
+    ///
+    /// # Safety
+    /// `n` values must be readable at `p`.
+    unsafe fn load_bf16_first(self, p: *const u16, n: usize) -> Self::V;
+
+    /// `a · b + c`, rounded once where the target can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a > b ? a : b`: a NaN in either gives `b`.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a < b ? a : b`: a NaN in either gives `b`.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The bits of every lane shifted left by 23: moves a small integer into the exponent field.
+    fn shift_into_exponent(self, v: Self::V) -> Self::V;
+    /// The lane sums of four vectors. The tree is the same for every vector and every instruction set: lanes 8
+    /// apart, then 4, 2 and 1.
+    fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
+    /// The lane sums of sixteen vectors, by the tree of [`Simd::sum4`].
+    #[inline(always)]
+    fn sum16(self, v: [Self::V; 16], out: &mut [f32; 16]) {
+        for g in 0..4 {
+            let sums = self.sum4([v[4 * g], v[4 * g + 1], v[4 * g + 2], v[4 * g + 3]]);
+            out[4 * g..4 * g + 4].copy_from_slice(&sums);
+        }
+    }
+    /// Hints that the line at `p` will be read soon. Any address is allowed.
+    fn prefetch(self, p: *const u8);
+
+    /// All lanes zero.
+    #[inline(always)]
+    fn zero(self) -> Self::V {
+        self.splat(0.0)
+    }
+    /// The sum of the lanes.
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        self.sum4([v, self.zero(), self.zero(), self.zero()])[0]
+    }
+    /// The greatest lane; NaN lanes may be passed over.
+    #[inline(always)]
+    fn greatest(self, v: Self::V) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(&mut lanes, v);
+        lanes.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+    }
+    /// A slice of at most 16 values, zeros after it.
+    #[inline(always)]
+    fn load_tail(self, x: &[f32]) -> Self::V {
+        debug_assert!(x.len() <= LANES);
+        // SAFETY: the slice holds `len` values.
+        unsafe { self.load_first(x.as_ptr(), x.len().min(LANES)) }
+    }
+    /// Stores as many lanes as the slice (at most 16) holds.
+    #[inline(always)]
+    fn store_tail(self, out: &mut [f32], v: Self::V) {
+        debug_assert!(out.len() <= LANES);
+        // SAFETY: the slice holds `len` values.
+        unsafe { self.store_first(out.as_mut_ptr(), out.len().min(LANES), v) }
+    }
+}
+
+/// How a matrix or a cache stores one value.
+pub(crate) trait Element: Copy + Send + Sync + 'static {
+    /// Whether widening costs instructions.
+    const NARROW: bool;
+
+    /// Sixteen values, widened.
+    ///
+    /// # Safety
+    /// 16 values must be readable at `p`.
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
+    /// The first `n ≤ 16` values, widened, the other lanes zero.
+    ///
+    /// # Safety
+    /// `n` values must be readable at `p`.
+    unsafe fn load_first<S: Simd>(s: S, p: *const Self, n: usize) -> S::V;
+    /// Rounded to nearest, ties to even.
+    fn from_f32(x: f32) -> Self;
+}
+
+impl Element for f32 {
+    const NARROW: bool = false;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const f32) -> S::V {
+        // SAFETY: the caller vouches for 16 values; an array of f32 has the alignment of f32.
+        s.load(unsafe { &*p.cast::<[f32; LANES]>() })
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
+        // SAFETY: the caller vouches for `n` values.
+        unsafe { s.load_first(p, n) }
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+}
+
+impl Element for u16 {
+    const NARROW: bool = true;
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const u16) -> S::V {
+        // SAFETY: the caller vouches for 16 values.
+        unsafe { s.load_bf16(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_first<S: Simd>(s: S, p: *const u16, n: usize) -> S::V {
+        // SAFETY: the caller vouches for `n` values.
+        unsafe { s.load_bf16_first(p, n) }
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> u16 {
+        half::bf16::from_f32(x).to_bits()
+    }
+}
+
+/// Defines `fn name(isa, args...)` that runs the generic kernel `path::<S>(s, args...)` compiled for `isa`.
+///
+/// The kernel and all it calls must be `#[inline(always)]`, so that they end up inside the function that has the
+/// target features.
+macro_rules! entry {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$gen:ident : $bound:path>)? ($($arg:ident : $ty:ty),* $(,)?) $(-> $ret:ty)? = $kernel:ident) => {
+        $(#[$doc])*
+        $vis fn $name $(<$gen: $bound>)? (isa: $crate::cpu::simd::Isa, $($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512 $(<$gen: $bound>)? (s: $crate::cpu::simd::Avx512, $($arg: $ty),*) $(-> $ret)? {
+                $kernel(s, $($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2 $(<$gen: $bound>)? (s: $crate::cpu::simd::Avx2, $($arg: $ty),*) $(-> $ret)? {
+                $kernel(s, $($arg),*)
+            }
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::simd::Isa::Avx512 => {
+                    assert!(isa.available(), "the machine has no AVX-512");
+                    // SAFETY: the machine has the features, as just checked.
+                    unsafe { avx512(<$crate::cpu::simd::Avx512>::new(), $($arg),*) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::simd::Isa::Avx2 => {
+                    assert!(isa.available(), "the machine has no AVX2");
+                    // SAFETY: the machine has the features, as just checked.
+                    unsafe { avx2(<$crate::cpu::simd::Avx2>::new(), $($arg),*) }
+                }
+                _ => $kernel($crate::cpu::simd::Portable, $($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use entry;
