@@ -63,25 +63,25 @@ THEMES = {
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-W, H = 1200, 608
-LEFT, GAP = 80, 52                      # first column; space between meta-contexts, where the top units stand
+W, H = 1200, 618
+LEFT, GAP = 88, 52                      # first column; space between meta-contexts, where the top units stand
 WIN, PITCH = 72, 76                     # a chunk's window; from one chunk to the next
 COL = (C2 - 1) * PITCH + WIN            # width of a meta-context
 CELL, STEP_X = 11, 13                   # a token; from one token to the next
 PAD = (WIN - (C1 - 1) * STEP_X - CELL) / 2
 
-Y_HEAD, Y_SUB = 34, 57
-Y_BAND, H_BAND = 78, 40                 # the top-level KV cache
-Y_TOP, R_TOP = 147, 14                  # level 2
-Y_MID, MID = 238, 24                    # level 1: centre, side
+Y_HEAD, Y_SUB = 36, 59
+Y_BAND, H_BAND = 79, 38                 # the top-level KV cache
+Y_TOP, R_TOP = 146, 14                  # level 2
+Y_MID, MID = 233, 24                    # level 1: centre, side
 FRAME = 44                              # height of the level-2 window
-Y_TOK, STEP_Y, TOK = 304, 17, 14        # first step; from step to step; height of a token
-Y_NOTE = 400
-Y_RULE = 422
-Y_PANEL = 451
+Y_TOK, STEP_Y, TOK = 297, 17, 14        # first step; from step to step; height of a token
+Y_NOTE = 393
+Y_RULE = 415
+Y_PANEL = 444
 KV_H, KV_STEP = 4, 5                    # a cache cell's height; from layer to layer
-Y_PHOTON = 470
-Y_VANILLA = 505
+Y_PHOTON = 464
+Y_VANILLA = 499
 
 
 def col(g):
@@ -112,26 +112,19 @@ class Svg:
     def add(self, s):
         self.out.append(s)
 
-    def rect(self, x, y, w, h, fill, rx=0.0, stroke=None, width=1.0, dash=None):
-        s = f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}" fill="{self.t.get(fill, fill)}"'
+    def rect(self, x, y, w, h, fill, rx=0.0, stroke=None, width=1.0):
+        s = f'<rect x="{n(x)}" y="{n(y)}" width="{n(w)}" height="{n(h)}" fill="{self.t[fill]}"'
         if rx:
             s += f' rx="{n(rx)}"'
         if stroke:
             s += f' stroke="{self.t[stroke]}" stroke-width="{n(width)}"'
-        if dash:
-            s += f' stroke-dasharray="{dash}"'
         self.add(s + "/>")
 
     def poly(self, points, fill):
         self.add(f'<polygon points="{" ".join(f"{n(x)},{n(y)}" for x, y in points)}" fill="{self.t[fill]}"/>')
 
-    def circle(self, x, y, r, fill, stroke=None, dash=None):
-        s = f'<circle cx="{n(x)}" cy="{n(y)}" r="{n(r)}" fill="{self.t.get(fill, fill)}"'
-        if stroke:
-            s += f' stroke="{self.t[stroke]}" stroke-width="1.8"'
-        if dash:
-            s += f' stroke-dasharray="{dash}"'
-        self.add(s + "/>")
+    def circle(self, x, y, r, fill):
+        self.add(f'<circle cx="{n(x)}" cy="{n(y)}" r="{n(r)}" fill="{self.t[fill]}"/>')
 
     def line(self, points, stroke, width=1.6, radius=0.0, head=0.0):
         """A polyline with round corners; `head` is the length of an arrowhead whose tip is the last point."""
@@ -153,9 +146,12 @@ class Svg:
             bx, by = x1 - ux * head, y1 - uy * head
             self.poly([(x1, y1), (bx - uy * w, by + ux * w), (bx + uy * w, by - ux * w)], stroke)
 
-    def text(self, x, y, s, fill="ink", size=16, weight=400, anchor="start"):
+    def text(self, x, y, s, fill="ink", size=16, weight=400, anchor="start", lead=""):
+        body = escape(s)
+        if lead:
+            body = f'<tspan font-weight="650">{escape(lead)}</tspan><tspan dx="8">{body}</tspan>'
         self.add(f'<text x="{n(x)}" y="{n(y)}" fill="{self.t[fill]}" font-size="{size}" font-weight="{weight}"'
-                 + (f' text-anchor="{anchor}"' if anchor != "start" else "") + f">{escape(s)}</text>")
+                 + (f' text-anchor="{anchor}"' if anchor != "start" else "") + f">{body}</text>")
 
     def kv(self, cx, y, layers, fill="kv"):
         """One unit's cache, one cell a layer, centred on cx."""
@@ -166,13 +162,13 @@ class Svg:
 def headings(p):
     for g, (colour, head, sub) in enumerate([
         ("enc", "1  Encode the prompt, bottom-up", f"{C1} tokens → 1 latent, {C2} latents → 1 unit"),
-        ("dec_text", "2  Unfold it, top-down", f"1 → {C2} → {META}: {C2} chunks side by side, {C1} steps"),
-        ("enc", "3  Loop on the latents", "the encoders below the top are not needed"),
+        ("dec_text", f"2  Unfold {META} tokens, top-down",
+         f"1 → {C2} → {META}: {C2} chunks side by side, {C1} steps"),
+        ("enc", "3  Loop on the latents: RecGen", "no encoder below the top is needed"),
     ]):
         p.text(col(g), Y_HEAD, head, colour, 18, 650)
         p.text(col(g), Y_SUB, sub, "muted", 15)
-    for y, s in ((Y_BAND + H_BAND / 2, "cache"), (Y_TOP, "level 2"), (Y_MID, "level 1"),
-                 (Y_TOK + (C1 - 1) * STEP_Y + TOK / 2, "tokens")):
+    for y, s in ((Y_TOP, "level 2"), (Y_MID, "level 1"), (Y_TOK + (C1 - 1) * STEP_Y + TOK / 2, "tokens")):
         p.text(LEFT - 16, y + 5, s, "muted", 15, anchor="end")
 
 
@@ -182,18 +178,18 @@ def cache_band(p):
     y = Y_BAND + (H_BAND - (TOP_LAYERS - 1) * KV_STEP - KV_H) / 2
     for g in range(3):
         p.kv(gap(g), y, TOP_LAYERS)
-        p.line([(gap(g), Y_TOP - R_TOP), (gap(g), Y_BAND + H_BAND - 4)], "kv", head=8)
+        p.line([(gap(g), Y_TOP - R_TOP), (gap(g), y + (TOP_LAYERS - 1) * KV_STEP + KV_H + 3)], "kv", head=8)
     middle = Y_BAND + H_BAND / 2 + 5
-    p.text((gap(0) + gap(1)) / 2, middle, f"KV cache: one entry per {META} tokens", "kv_text", 16, 600, "middle")
-    p.text((gap(1) + gap(2)) / 2, middle, "the only memory that grows", "kv_text", 16, 400, "middle")
+    p.text((gap(0) + gap(1)) / 2, middle, f"KV cache: one entry per {META} tokens", "kv_text", 15, 600, "middle")
+    p.text((gap(1) + gap(2)) / 2, middle, "the only cache that grows", "kv_text", 15, 400, "middle")
 
 
 def encoder(p):
-    top, frame = Y_MID - MID / 2, Y_MID - FRAME / 2
-    bottom = Y_MID + MID / 2
+    top, bottom = Y_MID - MID / 2, Y_MID + MID / 2
     row = Y_TOK + (C1 - 1) * STEP_Y
     # 4 latents -> 1 unit
-    p.poly([(col(0), frame), (col(0) + COL, frame), (gap(0), Y_TOP + R_TOP), (gap(0), Y_TOP - R_TOP)], "enc_wash")
+    p.poly([(mid(0, 0) - MID / 2, top), (mid(0, C2 - 1) + MID / 2, top), (gap(0), Y_TOP + R_TOP),
+            (gap(0), Y_TOP - R_TOP)], "enc_wash")
     for k in range(C2):
         x = mid(0, k)
         dx, dy = gap(0) - x, Y_TOP - top
@@ -208,7 +204,6 @@ def encoder(p):
         p.rect(x - MID / 2, top, MID, MID, "enc", rx=4)
         for j in range(C1):
             p.rect(tok(0, k, j), row, CELL, TOK, "enc_line", rx=2)
-    p.circle(gap(0), Y_TOP, R_TOP, "enc")
 
 
 def decoder(p, g):
@@ -223,7 +218,7 @@ def decoder(p, g):
         x = mid(g, k)
         dx, dy = ux - x, Y_TOP - top
         s = 1 - (R_TOP + 2) / (dx * dx + dy * dy) ** 0.5
-        p.line([(x + dx * s, top + dy * s), (x, top)], "dec_line", 1.6)
+        p.line([(x + dx * s, top + dy * s), (x, top)], "dec_line", 1.6, head=8)
         if k:
             p.line([(mid(g, k - 1) + MID / 2, Y_MID), (x - MID / 2 - 1, Y_MID)], "dec", head=7)
     # each latent -> 4 tokens, in its own window
@@ -243,17 +238,15 @@ def decoder(p, g):
             p.rect(tok(g, k, step), y, CELL, TOK, "dec", rx=2)
     for step in range(C1):
         p.text(left - 10, Y_TOK + step * STEP_Y + TOK / 2 + 5, str(step + 1), "muted", 14, anchor="end")
-    p.text(left - 22, Y_TOK + TOK / 2 + 5, "step", "muted", 14, anchor="end")
+    if g == 1:
+        p.text(left - 22, Y_TOK + TOK / 2 + 5, "step", "muted", 14, anchor="end")
     # the loop: the four latents are the next unit's input
-    last = g == 2
     p.line([(right, Y_MID), (gap(g), Y_MID), (gap(g), Y_TOP + R_TOP + 1)], "enc", 2.2, radius=10, head=10)
-    p.circle(gap(g), Y_TOP, R_TOP, "enc")
-    if last:
+    if g == 2:
         p.line([(gap(g) + R_TOP + 2, Y_TOP), (gap(g) + R_TOP + 32, Y_TOP)], "dec", 1.8, head=8)
         p.text(gap(g) + R_TOP + 40, Y_TOP + 5, "…", "dec_text", 18)
     else:
-        p.text(gap(g) - 24, Y_TOP + 5, "RecGen:", "enc", 16, 650, "end")
-        p.text(gap(g) - 10, Y_TOP + 27, "straight back up", "enc", 15, 400, "end")
+        p.text(gap(g) - R_TOP - 12, Y_TOP + 5, f"{C2} latents → next unit", "enc", 15, anchor="end")
 
 
 def notes(p):
@@ -265,38 +258,46 @@ def notes(p):
 
 def panel(p):
     p.line([(LEFT, Y_RULE), (W - 40, Y_RULE)], "rule", 1)
-    p.text(col(0), Y_PANEL, f"The cache after these {3 * META} tokens, to scale", "ink", 18, 650)
-    p.text(W - 40, Y_PANEL, f"one cell: K and V of one layer, {cell_bytes(PHOTON):,} B in {DTYPE}", "muted", 15,
-           anchor="end")
+    p.text(col(0), Y_PANEL, f"The growing cache after these {3 * META} tokens, to scale", "ink", 18, 650)
+    p.text(W - 40, Y_PANEL, f"{PHOTON['name']}, {DTYPE}; one cell: K and V of one layer, {cell_bytes(PHOTON):,} B",
+           "muted", 15, anchor="end")
     h = (TOP_LAYERS - 1) * KV_STEP + KV_H
-    p.text(LEFT - 16, Y_PHOTON + h / 2 + 5, "PHOTON", "kv_text", 15, 650, "end")
-    p.text(col(0), Y_PHOTON + h / 2 + 5, f"{UNIT_BYTES:,} B per {META} tokens", "kv_text", 16)
+    p.text(col(0), Y_PHOTON + h / 2 + 5, f"{UNIT_BYTES:,} B per {META} tokens", "kv_text", 16, lead="PHOTON")
     for g in range(3):
         p.kv(gap(g), Y_PHOTON, TOP_LAYERS)
     hv = (VANILLA["layers"] - 1) * KV_STEP + KV_H
-    p.text(LEFT - 16, Y_VANILLA + hv / 2 + 5, "vanilla", "ink", 15, 400, "end")
     d = "".join(f"M0 {i * KV_STEP}h{CELL}v{KV_H}h-{CELL}z" for i in range(VANILLA["layers"]))
     p.add(f'<defs><path id="t" d="{d}"/></defs><g fill="{p.t["kv"]}">')
     for g in range(3):
         p.add("".join(f'<use href="#t" x="{n(tok(g, k, j))}" y="{Y_VANILLA}"/>' for k in range(C2) for j in range(C1)))
     p.add("</g>")
+    below = Y_VANILLA + hv + 22
+    p.text(col(0), below, f"{TOKEN_BYTES:,} B per token", "ink", 16, lead="Vanilla")
+    p.text(col(2) + COL, below, f"{META}× fewer entries · {LAYER_RATIO}× fewer layers", "muted", 15, anchor="end")
+    x = gap(2) - CELL / 2
+    p.text(x, Y_VANILLA + 34, f"{RATIO}×", "kv_text", 36, 700)
+    p.text(x, Y_VANILLA + 57, "less per", "kv_text", 15)
+    p.text(x, Y_VANILLA + 76, "token", "kv_text", 15)
 
 
 def draw(theme):
     p = Svg(theme)
-    words = (f"PHOTON: a bottom-up encoder turns {META} tokens into {C2} latents and one unit; local decoders unfold each "
-             f"unit top-down into {C2} latents and {META} tokens, {C2} chunks side by side in {C1} steps; the latents feed "
-             f"the next unit. Only the top level's KV cache grows: {UNIT_BYTES:,} bytes per {META} tokens, against "
-             f"{TOKEN_BYTES:,} bytes per token in a vanilla Transformer, {RATIO} times less per token.")
+    words = (f"PHOTON: a bottom-up encoder turns {META} tokens into {C2} latents and one unit; local decoders unfold "
+             f"each unit top-down into {C2} latents and {META} tokens, {C2} chunks side by side in {C1} steps; the "
+             f"latents feed the next unit. Only the top level's KV cache grows: {UNIT_BYTES:,} bytes per {META} tokens, "
+             f"against {TOKEN_BYTES:,} bytes per token in a vanilla Transformer, {RATIO} times less per token.")
     p.add(f'<svg xmlns="http://www.w3.org/2000/svg" width="{W}" height="{H}" viewBox="0 0 {W} {H}" role="img" '
           f'aria-labelledby="title desc" font-family="{FONT}">')
-    p.add(f'<title id="title">How PHOTON works, and why its cache is small</title><desc id="desc">{escape(words)}</desc>')
+    p.add(f'<title id="title">How PHOTON works, and why its cache is small</title>')
+    p.add(f'<desc id="desc">{escape(words)}</desc>')
     p.rect(0, 0, W, H, "bg", rx=12)
     headings(p)
     cache_band(p)
     decoder(p, 1)
     decoder(p, 2)
     encoder(p)
+    for g in range(3):
+        p.circle(gap(g), Y_TOP, R_TOP, "enc")
     notes(p)
     panel(p)
     p.add("</svg>")
