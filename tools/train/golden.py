@@ -20,11 +20,11 @@ from photon import Config, Photon  # noqa: E402
 MASK = 0xFFFFFFFF
 OUT = Path(__file__).parents[2] / "tests" / "data" / "pytorch_scores.json"
 
-# chunk length, prefix length, chunker, layers of encoder and decoder
+# query heads, KV heads; of each level chunk length, prefix length, chunker, layers of encoder and decoder
 SHAPES = [
-    (3, [(4, 2, "concat", 2, 2)]),
-    (1, [(2, 2, "concat", 1, 2), (3, 1, "linear", 2, 1)]),
-    (3, [(3, 1, "linear", 1, 1), (1, 2, "concat", 1, 1), (2, 3, "linear", 1, 1)]),
+    (3, 3, [(4, 2, "concat", 2, 2)]),
+    (3, 1, [(2, 2, "concat", 1, 2), (3, 1, "linear", 2, 1)]),
+    (6, 3, [(3, 1, "linear", 1, 1), (1, 2, "concat", 1, 1), (2, 3, "linear", 1, 1)]),
 ]
 
 
@@ -81,11 +81,11 @@ def recgen(model: Photon, tokens: torch.Tensor, prompt: int, refresh: int | None
 @torch.no_grad()
 def main() -> None:
     models = []
-    for (kv_heads, levels), condition in itertools.product(SHAPES, ("current", "previous")):
+    for (heads, kv_heads, levels), condition in itertools.product(SHAPES, ("current", "previous")):
         keys = ("chunk_length", "prefix_length", "chunker", "encoder_layers", "decoder_layers")
         config = {
             "model_type": "photon", "vocab_size": 11, "hidden_size": 12, "intermediate_size": 20,
-            "num_attention_heads": 3, "num_key_value_heads": kv_heads, "condition": condition,
+            "num_attention_heads": heads, "num_key_value_heads": kv_heads, "condition": condition,
             "encoder_embedding_size": 12 // levels[0][0] if levels[0][2] == "concat" else 5,
             "levels": [dict(zip(keys, level)) for level in levels],
         }  # fmt: skip
