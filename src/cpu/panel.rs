@@ -13,10 +13,10 @@ use super::simd::{Element, LANES, Simd, entry};
 
 /// Longest run of `K` that one tree sums: 4 rows of activations and 6 of weights then fit 48 KB of L1.
 const BLOCK: usize = 1024;
-/// Most outputs of a tile (14 × 2, padded to a multiple of 16).
+/// Most outputs of a tile, 4 × 6, padded to a multiple of 16.
 const TILE_MAX: usize = 32;
-/// Sums held between blocks of `K`: 17 slots of 33 tiles of 4 × 6, 53 KB.
-const SUMS: usize = 17 * 33 * 24;
+/// Sums held between blocks of `K`: 19 slots of 33 tiles of 4 × 6, 60 KB.
+const SUMS: usize = 19 * 33 * 24;
 /// Widened weights: 6 rows of one block.
 const WIDE: usize = 6 * BLOCK;
 /// Most rows of activations in one call of [`run`]: 528 KB of L2 for one block of `K`.
@@ -86,7 +86,7 @@ entry! {
 
 #[inline(always)]
 fn any<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
-    if p.offsets.len() <= S::ROWS_BY_2 {
+    if p.offsets.len() <= S::FEW.0 {
         few(s, p);
     } else {
         many(s, p);
@@ -115,7 +115,7 @@ struct At<E> {
 /// # Safety
 /// As [`Panel::new`] says of `MR` rows at `a` and `NR` rows at `w`.
 #[inline(always)]
-unsafe fn tile<S: Simd, E: Element, const MR: usize, const NR: usize, const AHEAD: usize>(
+unsafe fn tile<S: Simd, E: Element, const MR: usize, const NR: usize, const MANY: bool>(
     s: S,
     at: &At<E>,
     sums: &mut Sums,
@@ -125,7 +125,7 @@ unsafe fn tile<S: Simd, E: Element, const MR: usize, const NR: usize, const AHEA
     let whole = k / LANES * LANES;
     let mut step = 0;
     while step < whole {
-        for j in 0..AHEAD {
+        for j in 0..if MANY { 2 } else { NR } {
             s.prefetch(ahead.wrapping_add(j * ldp + step * size_of::<E>()));
         }
         let mut wide = [s.zero(); NR];
@@ -206,35 +206,65 @@ fn finish<E>(p: &Panel<'_, E>, m: usize, mr: usize, n: usize, nr: usize, total: 
     }
 }
 
-/// Rows of weights in the next tile: `most`, or what is left in powers of two.
+/// Whether tiles of `mr × nr` are used where whole tiles are `shape`: of any height up to it, and as wide or, for the
+/// last columns, 2 or 1 wide.
+const fn fits(shape: (usize, usize), mr: usize, nr: usize) -> bool {
+    mr <= shape.0 && (nr == shape.1 || nr == 1 || nr == rest(shape.1))
+}
+
+/// The width between that of a whole tile and 1.
+const fn rest(most: usize) -> usize {
+    if most > 4 { 2 } else { 1 }
+}
+
+/// Rows of weights in the next tile.
 #[inline(always)]
 fn width(left: usize, most: usize) -> usize {
     match left {
         _ if left >= most => most,
-        4.. => 4,
-        2.. => 2,
+        _ if left >= rest(most) => rest(most),
         _ => 1,
     }
 }
 
-/// Calls the tile of the given shape, among those that an instruction set uses.
-macro_rules! pick {
-    ($s:ident, $E:ty, $at:expr, $sums:expr, ($mr:expr, $nr:expr), $ahead:tt, [$(($m:literal, $n:literal) if $used:expr),* $(,)?]) => {
-        match ($mr, $nr) {
-            // SAFETY: the caller's tile lies within its panel.
-            $(($m, $n) if $used => unsafe { tile::<S, $E, $m, $n, { pick!(@ $ahead $n) }>($s, $at, $sums) },)*
-            _ => unreachable!("no tile of {} × {}", $mr, $nr),
-        }
-    };
-    (@ all $n:literal) => { $n };
-    (@ $k:literal $n:literal) => { $k };
+/// Calls the tile of the given shape, which must fit `FEW` or, if `MANY`, `TILE`.
+///
+/// # Safety
+/// As [`tile`] says.
+#[inline(always)]
+unsafe fn shaped<S: Simd, E: Element, const MANY: bool>(
+    s: S,
+    at: &At<E>,
+    sums: &mut Sums,
+    mr: usize,
+    nr: usize,
+) {
+    macro_rules! shapes {
+        ($(($m:literal, $n:literal))*) => {
+            match (mr, nr) {
+                $(($m, $n) if const { fits(if MANY { S::TILE } else { S::FEW }, $m, $n) } => {
+                    // SAFETY: the caller vouches for this shape's rows.
+                    unsafe { tile::<S, E, $m, $n, MANY>(s, at, sums) }
+                })*
+                _ => unreachable!("no tile of {mr} by {nr}"),
+            }
+        };
+    }
+    shapes! {
+        (1, 6) (1, 4) (1, 2) (1, 1)
+        (2, 6) (2, 4) (2, 2) (2, 1)
+        (3, 6) (3, 4) (3, 2) (3, 1)
+        (4, 6) (4, 4) (4, 2) (4, 1)
+        (5, 4) (5, 2) (5, 1)
+        (6, 4) (6, 2) (6, 1)
+    }
 }
 
-/// At most `ROWS_BY_2` rows: one tile high.
+/// At most `FEW` rows: one tile high.
 #[inline(always)]
 fn few<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
     let m = p.offsets.len();
-    let most = if m <= S::ROWS_BY_4 { 4 } else { 2 };
+    let most = S::FEW.1;
     let block = block(p.k);
     let mut n = 0;
     while n < p.n {
@@ -254,50 +284,8 @@ fn few<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
                 ldp: p.ldw * size_of::<E>(),
             };
             let mut sums: Sums = [0.0; TILE_MAX];
-            pick!(
-                s,
-                E,
-                &at,
-                &mut sums,
-                (m, nr),
-                all,
-                [
-                    (1, 4) if true,
-                    (1, 2) if true,
-                    (1, 1) if true,
-                    (2, 4) if S::ROWS_BY_4 >= 2,
-                    (2, 2) if true,
-                    (2, 1) if true,
-                    (3, 4) if S::ROWS_BY_4 >= 3,
-                    (3, 2) if S::ROWS_BY_2 >= 3,
-                    (3, 1) if S::ROWS_BY_2 >= 3,
-                    (4, 4) if S::ROWS_BY_4 >= 4,
-                    (4, 2) if S::ROWS_BY_2 >= 4,
-                    (4, 1) if S::ROWS_BY_2 >= 4,
-                    (5, 4) if S::ROWS_BY_4 >= 5,
-                    (5, 2) if S::ROWS_BY_2 >= 5,
-                    (5, 1) if S::ROWS_BY_2 >= 5,
-                    (6, 4) if S::ROWS_BY_4 >= 6,
-                    (6, 2) if S::ROWS_BY_2 >= 6,
-                    (6, 1) if S::ROWS_BY_2 >= 6,
-                    (7, 2) if S::ROWS_BY_2 >= 7,
-                    (7, 1) if S::ROWS_BY_2 >= 7,
-                    (8, 2) if S::ROWS_BY_2 >= 8,
-                    (8, 1) if S::ROWS_BY_2 >= 8,
-                    (9, 2) if S::ROWS_BY_2 >= 9,
-                    (9, 1) if S::ROWS_BY_2 >= 9,
-                    (10, 2) if S::ROWS_BY_2 >= 10,
-                    (10, 1) if S::ROWS_BY_2 >= 10,
-                    (11, 2) if S::ROWS_BY_2 >= 11,
-                    (11, 1) if S::ROWS_BY_2 >= 11,
-                    (12, 2) if S::ROWS_BY_2 >= 12,
-                    (12, 1) if S::ROWS_BY_2 >= 12,
-                    (13, 2) if S::ROWS_BY_2 >= 13,
-                    (13, 1) if S::ROWS_BY_2 >= 13,
-                    (14, 2) if S::ROWS_BY_2 >= 14,
-                    (14, 1) if S::ROWS_BY_2 >= 14,
-                ]
-            );
+            // SAFETY: rows `n..n + nr` and all rows of activations lie within the panel.
+            unsafe { shaped::<S, E, false>(s, &at, &mut sums, m, nr) };
             accumulate(s, &mut total, &sums, m * nr);
             from += block;
         }
@@ -335,9 +323,9 @@ fn rectangle<S: Simd, E: Element>(
 ) {
     let (mr, nr) = S::TILE;
     let tiles = rows.div_ceil(mr);
-    // One slot per tile. A rest of 5, 4, 2 or 1 columns takes at most one slot more than a whole tile would.
+    // One slot per tile. A rest of up to 5 columns takes at most two slots more than a whole tile.
     let mut memory = [const { MaybeUninit::uninit() }; SUMS];
-    let totals = zeros(&mut memory[..tiles * (columns.div_ceil(nr) + 1) * mr * nr]);
+    let totals = zeros(&mut memory[..tiles * (columns / nr + 3) * mr * nr]);
     let block = block(p.k);
     let mut from = 0;
     while from < p.k {
@@ -373,10 +361,12 @@ fn rectangle<S: Simd, E: Element>(
                         ahead,
                         ldp,
                     };
-                    standard::<S, f32>(s, &at, &mut sums, height, width);
+                    // SAFETY: the widened rows, and rows `m0 + m..` of activations.
+                    unsafe { shaped::<S, f32, true>(s, &at, &mut sums, height, width) };
                 } else {
                     let at = At { a, lda: p.lda, w, ldw: p.ldw, k, ahead, ldp };
-                    standard::<S, E>(s, &at, &mut sums, height, width);
+                    // SAFETY: rows `n0 + n..` of weights and `m0 + m..` of activations.
+                    unsafe { shaped::<S, E, true>(s, &at, &mut sums, height, width) };
                 }
                 let count = height * width;
                 accumulate(s, &mut totals[slot..slot + count], &sums, count);
@@ -407,37 +397,6 @@ fn zeros(memory: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     }
     // SAFETY: every value was just written, and `MaybeUninit<f32>` is laid out like `f32`.
     unsafe { &mut *(std::ptr::from_mut(memory) as *mut [f32]) }
-}
-
-/// One of the tiles within `TILE`.
-#[inline(always)]
-fn standard<S: Simd, E: Element>(s: S, at: &At<E>, sums: &mut Sums, mr: usize, nr: usize) {
-    pick!(
-        s,
-        E,
-        at,
-        sums,
-        (mr, nr),
-        2,
-        [
-            (1, 6) if S::TILE.1 >= 6,
-            (1, 4) if S::TILE.1 >= 4,
-            (1, 2) if true,
-            (1, 1) if true,
-            (2, 6) if S::TILE.1 >= 6,
-            (2, 4) if S::TILE.1 >= 4,
-            (2, 2) if true,
-            (2, 1) if true,
-            (3, 6) if S::TILE.1 >= 6,
-            (3, 4) if S::TILE.1 >= 4,
-            (3, 2) if S::TILE.0 >= 3,
-            (3, 1) if S::TILE.0 >= 3,
-            (4, 6) if S::TILE.1 >= 6,
-            (4, 4) if S::TILE.1 >= 4,
-            (4, 2) if S::TILE.0 >= 4,
-            (4, 1) if S::TILE.0 >= 4,
-        ]
-    );
 }
 
 /// One block of a row of weights to f32, zero-padded to a multiple of 16.

@@ -31,8 +31,7 @@ impl Simd for Avx512 {
     type V = __m512;
 
     const TOGETHER: usize = 4;
-    const ROWS_BY_4: usize = 6;
-    const ROWS_BY_2: usize = 14;
+    const FEW: (usize, usize) = (6, 4);
     const TILE: (usize, usize) = (4, 6);
 
     ops! {

@@ -64,14 +64,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes.
     type V: Copy;
 
-    /// Rows of activations up to which a tile spans 4 rows of weights.
-    const ROWS_BY_4: usize;
-    /// Rows of activations up to which a tile spans 2 rows of weights, and all rows fit one tile.
-    const ROWS_BY_2: usize;
+    /// Tile (rows of activations at most, rows of weights) where few rows share the call.
+    const FEW: (usize, usize);
+    /// Tile where there are more.
+    const TILE: (usize, usize);
     /// Queries of attention that share the values they read: 4 or 1.
     const TOGETHER: usize;
-    /// Tile (rows of activations, rows of weights) where there are more rows than [`Simd::ROWS_BY_2`].
-    const TILE: (usize, usize);
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, x: &[f32; LANES]) -> Self::V;
