@@ -112,11 +112,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
     /// The lane sums of sixteen vectors, by the tree of [`Simd::sum4`].
     #[inline(always)]
-    fn sum16(self, v: [Self::V; 16], out: &mut [f32; 16]) {
+    fn sum16(self, v: [Self::V; 16]) -> Self::V {
+        let mut out = [0.0; LANES];
         for g in 0..4 {
             let sums = self.sum4([v[4 * g], v[4 * g + 1], v[4 * g + 2], v[4 * g + 3]]);
             out[4 * g..4 * g + 4].copy_from_slice(&sums);
         }
+        self.load(&out)
     }
     /// Hints that the line at `p` will be read soon. Any address is allowed.
     fn prefetch(self, p: *const u8);
