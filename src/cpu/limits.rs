@@ -7,16 +7,20 @@ use super::simd::{Isa, LANES, Simd, entry};
 use super::threads::{Shared, Threads};
 use crate::error::Result;
 
-/// Values read per pass: 1 GiB, beyond any last-level cache.
+/// Values in memory: 1 GiB, beyond any last-level cache, so that a part read again has long been evicted.
 const VALUES: usize = 1 << 28;
-/// Passes, of which the fastest counts: a limit is what is possible.
-const PASSES: usize = 5;
-/// Rounds of one FMA measurement: some 30 ms.
-const ROUNDS: usize = 4_000_000;
+/// Parts timed one by one, 32 MiB each, twice over. The fastest counts: a limit is what is possible, and a part is
+/// short enough that some escape whatever else the machine is doing.
+const PARTS: usize = 32;
+/// FMA measurements, of which the fastest counts.
+const PASSES: usize = 60;
+/// Rounds of one FMA measurement: about a millisecond.
+const ROUNDS: usize = 400_000;
 /// Independent sums, enough to hide the latency of the addition.
 const SUMS: usize = 12;
 
-/// The rate, in GB/s, at which `threads` threads read memory: the sum of 1 GiB of `f32`, best of 5 passes.
+/// The rate, in GB/s, at which `threads` threads read memory: the sum over 1 GiB of `f32`, in parts of which the
+/// fastest counts.
 ///
 /// # Errors
 /// If there is no memory for it, or `threads` is 0.
@@ -25,22 +29,23 @@ pub fn read_bandwidth(threads: usize) -> Result<f64> {
     let threads = Threads::new(Some(threads))?;
     let mut values = Aligned::<f32>::zeroed(VALUES)?;
     // Untouched pages are all the same page of zeros: write, so that there is something to read.
-    let chunk = VALUES / 64;
+    let piece = VALUES / PARTS / 64;
     let shared = Shared::new(&mut values);
-    threads.share(64, usize::MAX / 8, |range| {
+    threads.share(64 * PARTS, usize::MAX / 8, |range| {
         // SAFETY: ranges do not overlap.
-        unsafe { shared.slice(range.start * chunk, range.len() * chunk) }.fill(1.0);
+        unsafe { shared.slice(range.start * piece, range.len() * piece) }.fill(1.0);
     });
-    let best = (0..PASSES)
-        .map(|_| {
+    let best = (0..2 * PARTS)
+        .map(|i| {
+            let part = &values[i % PARTS * 64 * piece..][..64 * piece];
             let start = Instant::now();
             threads.share(64, usize::MAX / 8, |range| {
-                std::hint::black_box(sum(isa, &values[range.start * chunk..range.end * chunk]));
+                std::hint::black_box(sum(isa, &part[range.start * piece..range.end * piece]));
             });
             start.elapsed().as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);
-    Ok((VALUES * size_of::<f32>()) as f64 / best / 1e9)
+    Ok((VALUES / PARTS * size_of::<f32>()) as f64 / best / 1e9)
 }
 
 /// The rate, in GFLOP/s, at which `threads` threads multiply and add `f32` in registers (two operations per lane).

@@ -13,10 +13,10 @@ use super::simd::{Element, LANES, Simd, entry};
 
 /// Longest run of `K` that one tree sums: 4 rows of activations and 6 of weights then fit 48 KB of L1.
 const BLOCK: usize = 1024;
-/// Most outputs of a tile (14 × 2, padded to a multiple of 16).
+/// Most outputs of a tile, 4 × 6, padded to a multiple of 16.
 const TILE_MAX: usize = 32;
-/// Sums held between blocks of `K`: 17 slots of 33 tiles of 4 × 6, 53 KB.
-const SUMS: usize = 17 * 33 * 24;
+/// Sums held between blocks of `K`: 19 slots of 33 tiles of 4 × 6, 60 KB.
+const SUMS: usize = 19 * 33 * 24;
 /// Widened weights: 6 rows of one block.
 const WIDE: usize = 6 * BLOCK;
 /// Most rows of activations in one call of [`run`]: 528 KB of L2 for one block of `K`.
@@ -86,15 +86,12 @@ entry! {
 
 #[inline(always)]
 fn any<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
-    if p.offsets.len() <= S::ROWS_BY_2 {
+    if p.offsets.len() <= S::FEW.0 {
         few(s, p);
     } else {
         many(s, p);
     }
 }
-
-/// Sums of one tile, row by row.
-type Sums = [f32; TILE_MAX];
 
 /// Where a tile lies in memory.
 #[derive(Clone, Copy)]
@@ -105,141 +102,169 @@ struct At<E> {
     ldw: usize,
     /// Values along `K`.
     k: usize,
-    /// Rows that will be read soon: the line under each row of weights, `ldp` bytes from one row to the next.
+    /// Rows that will be read soon, `ldp` bytes from one to the next: `step` bytes of each per 16 values of `K`.
     ahead: *const u8,
     ldp: usize,
+    step: usize,
 }
 
-/// The dot products of `MR` rows of activations with `NR` rows of weights.
+/// Adds the dot products of `MR` rows of activations with `NR` rows of weights to `totals`, row by row. The weights
+/// are rows of a matrix or, where `WIDENED`, what [`widen`] made of them; the latter prefetch half a tile of rows, if
+/// `AHEAD`, and the former always a whole one.
 ///
 /// # Safety
-/// As [`Panel::new`] says of `MR` rows at `a` and `NR` rows at `w`.
+/// As [`Panel::new`] says of `MR` rows at `a` and `NR` rows at `w`; `totals` has `MR · NR` values.
 #[inline(always)]
-unsafe fn tile<S: Simd, E: Element, const MR: usize, const NR: usize, const AHEAD: usize>(
+unsafe fn tile<S, E, const MR: usize, const NR: usize, const WIDENED: bool, const AHEAD: bool>(
     s: S,
     at: &At<E>,
-    sums: &mut Sums,
-) {
-    let At { a, lda, w, ldw, k, ahead, ldp } = *at;
+    totals: *mut f32,
+) where
+    S: Simd,
+    E: Element,
+{
+    let At { a, lda, w, ldw, k, ahead, ldp, step } = *at;
     let mut acc = [[s.zero(); NR]; MR];
-    let whole = k / LANES * LANES;
-    let mut step = 0;
-    while step < whole {
-        for j in 0..AHEAD {
-            s.prefetch(ahead.wrapping_add(j * ldp + step * size_of::<E>()));
+    let steps = k / LANES;
+    let prefetched = if AHEAD { NR / if WIDENED { 2 } else { 1 } } else { 0 };
+    for i in 0..steps {
+        for j in 0..prefetched {
+            s.prefetch(ahead.wrapping_add(j * ldp + i * step));
         }
         let mut wide = [s.zero(); NR];
         for (j, wide) in wide.iter_mut().enumerate() {
-            // SAFETY: `step + 16 ≤ k` values of row `j < NR`.
-            *wide = unsafe { E::load(s, w.add(j * ldw + step)) };
+            let offset = if WIDENED { (i * NR + j) * LANES } else { j * ldw + i * LANES };
+            // SAFETY: values `16 i..16 (i + 1)` of row `j < NR`.
+            *wide = unsafe { E::load(s, w.add(offset)) };
         }
-        for (i, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: `step + 16 ≤ k` values of row `i < MR`.
-            let x = unsafe { <f32 as Element>::load(s, a.add(i * lda + step)) };
-            for j in 0..NR {
-                acc[j] = s.fma(x, wide[j], acc[j]);
-            }
-        }
-        step += LANES;
-    }
-    if step < k {
-        let mut wide = [s.zero(); NR];
-        for (j, wide) in wide.iter_mut().enumerate() {
-            // SAFETY: the `k - step < 16` last values of row `j < NR`.
-            *wide = unsafe { E::load_first(s, w.add(j * ldw + step), k - step) };
-        }
-        for (i, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: row `i < MR` is padded to a multiple of 16 values.
-            let x = unsafe { <f32 as Element>::load(s, a.add(i * lda + step)) };
+        for (m, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: the same values of row `m < MR`.
+            let x = unsafe { <f32 as Element>::load(s, a.add(m * lda + i * LANES)) };
             for j in 0..NR {
                 acc[j] = s.fma(x, wide[j], acc[j]);
             }
         }
     }
-    let mut done = 0;
-    while done + 16 <= MR * NR {
-        let mut v = [s.zero(); 16];
-        for (i, v) in v.iter_mut().enumerate() {
-            *v = acc[(done + i) / NR][(done + i) % NR];
+    if !WIDENED && !k.is_multiple_of(LANES) {
+        let (from, rest) = (steps * LANES, k % LANES);
+        let mut wide = [s.zero(); NR];
+        for (j, wide) in wide.iter_mut().enumerate() {
+            // SAFETY: the last values of row `j < NR`.
+            *wide = unsafe { E::load_first(s, w.add(j * ldw + from), rest) };
         }
-        let mut out = [0.0; 16];
-        s.sum16(v, &mut out);
-        sums[done..done + 16].copy_from_slice(&out);
-        done += 16;
-    }
-    while done < MR * NR {
-        let mut v = [s.zero(); 4];
-        for (i, v) in v.iter_mut().enumerate() {
-            if done + i < MR * NR {
-                *v = acc[(done + i) / NR][(done + i) % NR];
+        for (m, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: row `m < MR` is padded to a multiple of 16 values.
+            let x = unsafe { <f32 as Element>::load(s, a.add(m * lda + from)) };
+            for j in 0..NR {
+                acc[j] = s.fma(x, wide[j], acc[j]);
             }
         }
-        sums[done..done + 4].copy_from_slice(&s.sum4(v));
-        done += 4;
     }
-}
-
-/// Adds a block's sums to those of the blocks before it.
-#[inline(always)]
-fn accumulate<S: Simd>(s: S, total: &mut [f32], block: &Sums, count: usize) {
-    let mut i = 0;
-    while i < count {
-        let n = LANES.min(count - i);
-        let sum = s.add(s.load_tail(&total[i..i + n]), s.load_tail(&block[i..i + n]));
-        s.store_tail(&mut total[i..i + n], sum);
-        i += LANES;
+    for from in 0..(MR * NR).div_ceil(LANES) {
+        let from = from * LANES;
+        let mut v = [s.zero(); LANES];
+        for (i, v) in v.iter_mut().enumerate() {
+            if from + i < MR * NR {
+                *v = acc[(from + i) / NR][(from + i) % NR];
+            }
+        }
+        let n = LANES.min(MR * NR - from);
+        // SAFETY: `from + n ≤ MR · NR`.
+        unsafe {
+            let total = totals.add(from);
+            s.store_first(total, n, s.add(s.load_first(total, n), s.sum16(v)));
+        }
     }
 }
 
 /// Adds bias and what is there already, and writes the outputs of a tile at column `n` and row `m`.
 #[inline(always)]
-fn finish<E>(p: &Panel<'_, E>, m: usize, mr: usize, n: usize, nr: usize, total: &[f32]) {
-    for (&offset, row) in p.offsets[m..m + mr].iter().zip(total.chunks_exact(nr)) {
-        for (j, &sum) in row.iter().enumerate() {
-            let sum = p.bias.map_or(sum, |bias| sum + bias[n + j]);
-            // SAFETY: `n + j < p.n`, and `Panel::new` was promised the row's `n` values.
-            unsafe {
-                let out = p.out.add(offset + n + j);
-                *out = if p.then == Then::Add { *out + sum } else { sum };
+fn finish<S: Simd, E>(s: S, p: &Panel<'_, E>, m: usize, mr: usize, n: usize, nr: usize, totals: &[f32]) {
+    for (&offset, row) in p.offsets[m..m + mr].iter().zip(totals.chunks_exact(nr)) {
+        let mut sum = s.load_tail(row);
+        if let Some(bias) = p.bias {
+            sum = s.add(sum, s.load_tail(&bias[n..n + nr]));
+        }
+        // SAFETY: `n + nr ≤ p.n`, and `Panel::new` was promised the row's `n` values.
+        unsafe {
+            let out = p.out.add(offset + n);
+            if p.then == Then::Add {
+                sum = s.add(s.load_first(out, nr), sum);
             }
+            s.store_first(out, nr, sum);
         }
     }
 }
 
-/// Rows of weights in the next tile: `most`, or what is left in powers of two.
+/// Whether tiles of `mr × nr` are used where whole tiles are `shape`: of any height up to it, and as wide or, for the
+/// last columns, 2 or 1 wide.
+const fn fits(shape: (usize, usize), mr: usize, nr: usize) -> bool {
+    mr <= shape.0 && (nr == shape.1 || nr == 1 || nr == rest(shape.1))
+}
+
+/// The width between that of a whole tile and 1.
+const fn rest(most: usize) -> usize {
+    if most > 4 { 2 } else { 1 }
+}
+
+/// Rows of weights in the next tile.
 #[inline(always)]
 fn width(left: usize, most: usize) -> usize {
     match left {
         _ if left >= most => most,
-        4.. => 4,
-        2.. => 2,
+        _ if left >= rest(most) => rest(most),
         _ => 1,
     }
 }
 
-/// Calls the tile of the given shape, among those that an instruction set uses.
-macro_rules! pick {
-    ($s:ident, $E:ty, $at:expr, $sums:expr, ($mr:expr, $nr:expr), $ahead:tt, [$(($m:literal, $n:literal) if $used:expr),* $(,)?]) => {
-        match ($mr, $nr) {
-            // SAFETY: the caller's tile lies within its panel.
-            $(($m, $n) if $used => unsafe { tile::<S, $E, $m, $n, { pick!(@ $ahead $n) }>($s, $at, $sums) },)*
-            _ => unreachable!("no tile of {} × {}", $mr, $nr),
-        }
-    };
-    (@ all $n:literal) => { $n };
-    (@ $k:literal $n:literal) => { $k };
+/// Calls the tile of the given shape, which must fit `FEW` or, if `WIDENED`, `TILE`.
+///
+/// # Safety
+/// As [`tile`] says.
+#[inline(always)]
+unsafe fn shaped<S, E, const WIDENED: bool, const AHEAD: bool>(
+    s: S,
+    at: &At<E>,
+    totals: *mut f32,
+    mr: usize,
+    nr: usize,
+) where
+    S: Simd,
+    E: Element,
+{
+    macro_rules! shapes {
+        ($(($m:literal, $n:literal))*) => {
+            match (mr, nr) {
+                $(($m, $n) if const {
+                    if WIDENED && AHEAD { $m == S::TILE.0 && $n == S::TILE.1 }
+                    else { fits(if WIDENED { S::TILE } else { S::FEW }, $m, $n) }
+                } => {
+                    // SAFETY: the caller vouches for this shape's rows.
+                    unsafe { tile::<S, E, $m, $n, WIDENED, AHEAD>(s, at, totals) }
+                })*
+                _ => unreachable!("no tile of {mr} by {nr}"),
+            }
+        };
+    }
+    shapes! {
+        (1, 6) (1, 4) (1, 2) (1, 1)
+        (2, 6) (2, 4) (2, 2) (2, 1)
+        (3, 6) (3, 4) (3, 2) (3, 1)
+        (4, 6) (4, 4) (4, 2) (4, 1)
+        (5, 4) (5, 2) (5, 1)
+        (6, 4) (6, 2) (6, 1)
+    }
 }
 
-/// At most `ROWS_BY_2` rows: one tile high.
+/// At most `FEW` rows: one tile high.
 #[inline(always)]
 fn few<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
     let m = p.offsets.len();
-    let most = if m <= S::ROWS_BY_4 { 4 } else { 2 };
     let block = block(p.k);
     let mut n = 0;
     while n < p.n {
-        let nr = width(p.n - n, most);
-        let mut total: Sums = [0.0; TILE_MAX];
+        let nr = width(p.n - n, S::FEW.1);
+        let mut totals = [0.0; TILE_MAX];
         let mut from = 0;
         while from < p.k {
             // SAFETY: row `n < p.n` and `from < k` lie within the panel.
@@ -252,56 +277,13 @@ fn few<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
                 k: block.min(p.k - from),
                 ahead: w.wrapping_add(nr * p.ldw).cast(),
                 ldp: p.ldw * size_of::<E>(),
+                step: LANES * size_of::<E>(),
             };
-            let mut sums: Sums = [0.0; TILE_MAX];
-            pick!(
-                s,
-                E,
-                &at,
-                &mut sums,
-                (m, nr),
-                all,
-                [
-                    (1, 4) if true,
-                    (1, 2) if true,
-                    (1, 1) if true,
-                    (2, 4) if S::ROWS_BY_4 >= 2,
-                    (2, 2) if true,
-                    (2, 1) if true,
-                    (3, 4) if S::ROWS_BY_4 >= 3,
-                    (3, 2) if S::ROWS_BY_2 >= 3,
-                    (3, 1) if S::ROWS_BY_2 >= 3,
-                    (4, 4) if S::ROWS_BY_4 >= 4,
-                    (4, 2) if S::ROWS_BY_2 >= 4,
-                    (4, 1) if S::ROWS_BY_2 >= 4,
-                    (5, 4) if S::ROWS_BY_4 >= 5,
-                    (5, 2) if S::ROWS_BY_2 >= 5,
-                    (5, 1) if S::ROWS_BY_2 >= 5,
-                    (6, 4) if S::ROWS_BY_4 >= 6,
-                    (6, 2) if S::ROWS_BY_2 >= 6,
-                    (6, 1) if S::ROWS_BY_2 >= 6,
-                    (7, 2) if S::ROWS_BY_2 >= 7,
-                    (7, 1) if S::ROWS_BY_2 >= 7,
-                    (8, 2) if S::ROWS_BY_2 >= 8,
-                    (8, 1) if S::ROWS_BY_2 >= 8,
-                    (9, 2) if S::ROWS_BY_2 >= 9,
-                    (9, 1) if S::ROWS_BY_2 >= 9,
-                    (10, 2) if S::ROWS_BY_2 >= 10,
-                    (10, 1) if S::ROWS_BY_2 >= 10,
-                    (11, 2) if S::ROWS_BY_2 >= 11,
-                    (11, 1) if S::ROWS_BY_2 >= 11,
-                    (12, 2) if S::ROWS_BY_2 >= 12,
-                    (12, 1) if S::ROWS_BY_2 >= 12,
-                    (13, 2) if S::ROWS_BY_2 >= 13,
-                    (13, 1) if S::ROWS_BY_2 >= 13,
-                    (14, 2) if S::ROWS_BY_2 >= 14,
-                    (14, 1) if S::ROWS_BY_2 >= 14,
-                ]
-            );
-            accumulate(s, &mut total, &sums, m * nr);
+            // SAFETY: rows `n..n + nr` and all rows of activations lie within the panel.
+            unsafe { shaped::<S, E, false, true>(s, &at, totals.as_mut_ptr(), m, nr) };
             from += block;
         }
-        finish(p, 0, m, n, nr, &total[..m * nr]);
+        finish(s, p, 0, m, n, nr, &totals[..m * nr]);
         n += nr;
     }
 }
@@ -335,9 +317,9 @@ fn rectangle<S: Simd, E: Element>(
 ) {
     let (mr, nr) = S::TILE;
     let tiles = rows.div_ceil(mr);
-    // One slot per tile. A rest of 5, 4, 2 or 1 columns takes at most one slot more than a whole tile would.
+    // One slot per tile. A rest of up to 5 columns takes at most two slots more than a whole tile.
     let mut memory = [const { MaybeUninit::uninit() }; SUMS];
-    let totals = zeros(&mut memory[..tiles * (columns.div_ceil(nr) + 1) * mr * nr]);
+    let totals = zeros(&mut memory[..tiles * (columns / nr + 3) * mr * nr]);
     let block = block(p.k);
     let mut from = 0;
     while from < p.k {
@@ -348,38 +330,34 @@ fn rectangle<S: Simd, E: Element>(
             // SAFETY: row `n0 + n < p.n` and `from < p.k` lie within the panel.
             let w = unsafe { p.w.add((n0 + n) * p.ldw + from) };
             let next = w.wrapping_add(width * p.ldw);
-            if E::NARROW {
-                for j in 0..width {
-                    // SAFETY: row `n0 + n + j < p.n`, from `from` on.
-                    unsafe { widen(s, w.add(j * p.ldw), k, &mut wide[j * block..(j + 1) * block]) };
-                }
-            }
+            // SAFETY: rows `n0 + n..` of weights, from `from` on; `wide` has room for the largest tile.
+            unsafe { widen(s, w, p.ldw, width, k, wide.as_mut_ptr()) };
             let mut m = 0;
             while m < rows {
                 let height = mr.min(rows - m);
                 // SAFETY: row `m0 + m` lies within the panel.
                 let a = unsafe { p.a.add((m0 + m) * p.lda + from) };
-                // Two of the next tile's rows per tile of this one: all of them if there are 3 or more tiles.
-                let ahead: *const u8 = next.wrapping_add(2 * (m / mr).min(width / 2) * p.ldw).cast();
-                let ldp = p.ldw * size_of::<E>();
-                let mut sums: Sums = [0.0; TILE_MAX];
-                if E::NARROW {
-                    let at = At {
-                        a,
-                        lda: p.lda,
-                        w: wide.as_ptr(),
-                        ldw: block,
-                        k: k.next_multiple_of(LANES),
-                        ahead,
-                        ldp,
-                    };
-                    standard::<S, f32>(s, &at, &mut sums, height, width);
-                } else {
-                    let at = At { a, lda: p.lda, w, ldw: p.ldw, k, ahead, ldp };
-                    standard::<S, E>(s, &at, &mut sums, height, width);
+                let at = At {
+                    a,
+                    lda: p.lda,
+                    w: wide.as_ptr(),
+                    ldw: 0,
+                    k: k.next_multiple_of(LANES),
+                    ahead: next.cast(),
+                    ldp: p.ldw * size_of::<E>(),
+                    step: LANES * size_of::<E>(),
+                };
+                let totals = totals[slot..slot + mr * nr].as_mut_ptr();
+                // SAFETY: the widened rows, rows `m0 + m..` of activations, and this tile's slot.
+                unsafe {
+                    // Two tiles of rows suffice to prefetch the next 6 rows of weights.
+                    if m < 2 * mr && height == mr && width == nr {
+                        let at = At { ahead: next.wrapping_add(m / mr * (nr / 2) * p.ldw).cast(), ..at };
+                        shaped::<S, f32, true, true>(s, &at, totals, height, width);
+                    } else {
+                        shaped::<S, f32, true, false>(s, &at, totals, height, width);
+                    }
                 }
-                let count = height * width;
-                accumulate(s, &mut totals[slot..slot + count], &sums, count);
                 slot += mr * nr;
                 m += height;
             }
@@ -392,7 +370,7 @@ fn rectangle<S: Simd, E: Element>(
         let width = width(columns - n, nr);
         for tile in 0..tiles {
             let height = mr.min(rows - tile * mr);
-            finish(p, m0 + tile * mr, height, n0 + n, width, &totals[slot..slot + height * width]);
+            finish(s, p, m0 + tile * mr, height, n0 + n, width, &totals[slot..slot + height * width]);
             slot += mr * nr;
         }
         n += width;
@@ -409,50 +387,24 @@ fn zeros(memory: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { &mut *(std::ptr::from_mut(memory) as *mut [f32]) }
 }
 
-/// One of the tiles within `TILE`.
-#[inline(always)]
-fn standard<S: Simd, E: Element>(s: S, at: &At<E>, sums: &mut Sums, mr: usize, nr: usize) {
-    pick!(
-        s,
-        E,
-        at,
-        sums,
-        (mr, nr),
-        2,
-        [
-            (1, 6) if S::TILE.1 >= 6,
-            (1, 4) if S::TILE.1 >= 4,
-            (1, 2) if true,
-            (1, 1) if true,
-            (2, 6) if S::TILE.1 >= 6,
-            (2, 4) if S::TILE.1 >= 4,
-            (2, 2) if true,
-            (2, 1) if true,
-            (3, 6) if S::TILE.1 >= 6,
-            (3, 4) if S::TILE.1 >= 4,
-            (3, 2) if S::TILE.0 >= 3,
-            (3, 1) if S::TILE.0 >= 3,
-            (4, 6) if S::TILE.1 >= 6,
-            (4, 4) if S::TILE.1 >= 4,
-            (4, 2) if S::TILE.0 >= 4,
-            (4, 1) if S::TILE.0 >= 4,
-        ]
-    );
-}
-
-/// One block of a row of weights to f32, zero-padded to a multiple of 16.
+/// Widens one block of `rows` rows of weights, zero-padded to a multiple of 16: 16 values of each row, then the next 16
+/// of each, so that a tile reads them one after another.
 ///
 /// # Safety
-/// `k` values must be readable at `w`.
+/// `rows` rows of `k` values, `ldw` apart, are readable at `w`, and `rows · k`, with `k` padded, writable at `out`.
 #[inline(always)]
-unsafe fn widen<S: Simd, E: Element>(s: S, w: *const E, k: usize, out: &mut [f32]) {
-    let mut step = 0;
-    for chunk in out[..k.next_multiple_of(LANES)].chunks_exact_mut(LANES) {
-        let n = LANES.min(k - step);
-        // SAFETY: `step + n ≤ k`.
-        let v =
-            unsafe { if n == LANES { E::load(s, w.add(step)) } else { E::load_first(s, w.add(step), n) } };
-        s.store_tail(chunk, v);
-        step += LANES;
+unsafe fn widen<S: Simd, E: Element>(s: S, w: *const E, ldw: usize, rows: usize, k: usize, out: *mut f32) {
+    for j in 0..rows {
+        let mut step = 0;
+        while step < k {
+            let n = LANES.min(k - step);
+            // SAFETY: `step + n ≤ k` and `j < rows`.
+            unsafe {
+                let from = w.add(j * ldw + step);
+                let v = if n == LANES { E::load(s, from) } else { E::load_first(s, from, n) };
+                s.store(&mut *out.add(step * rows + j * LANES).cast::<[f32; LANES]>(), v);
+            }
+            step += LANES;
+        }
     }
 }

@@ -34,8 +34,7 @@ impl Simd for Avx2 {
     type V = Pair;
 
     const TOGETHER: usize = 1;
-    const ROWS_BY_4: usize = 1;
-    const ROWS_BY_2: usize = 3;
+    const FEW: (usize, usize) = (3, 2);
     const TILE: (usize, usize) = (3, 2);
 
     ops! {

@@ -31,8 +31,7 @@ impl Simd for Avx512 {
     type V = __m512;
 
     const TOGETHER: usize = 4;
-    const ROWS_BY_4: usize = 6;
-    const ROWS_BY_2: usize = 14;
+    const FEW: (usize, usize) = (6, 4);
     const TILE: (usize, usize) = (4, 6);
 
     ops! {
@@ -100,8 +99,8 @@ impl Simd for Avx512 {
         out
     }
     #[inline(always)]
-    fn sum16(self, v: [__m512; 16], out: &mut [f32; 16]) {
-        // SAFETY: `self` proves that the machine has the instructions; `out` holds the 16 values stored.
+    fn sum16(self, v: [__m512; 16]) -> __m512 {
+        // SAFETY: `self` proves that the machine has the instructions.
         unsafe {
             let p = quarters(v[0], v[4], v[8], v[12]);
             let q = quarters(v[1], v[5], v[9], v[13]);
@@ -115,11 +114,10 @@ impl Simd for Avx512 {
                 _mm512_shuffle_ps::<0b01_00_01_00>(r, t),
                 _mm512_shuffle_ps::<0b11_10_11_10>(r, t),
             );
-            let sums = _mm512_add_ps(
+            _mm512_add_ps(
                 _mm512_shuffle_ps::<0b10_00_10_00>(pq, rt),
                 _mm512_shuffle_ps::<0b11_01_11_01>(pq, rt),
-            );
-            _mm512_storeu_ps(out.as_mut_ptr(), sums);
+            )
         }
     }
     #[inline(always)]

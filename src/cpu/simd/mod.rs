@@ -64,14 +64,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes.
     type V: Copy;
 
-    /// Rows of activations up to which a tile spans 4 rows of weights.
-    const ROWS_BY_4: usize;
-    /// Rows of activations up to which a tile spans 2 rows of weights, and all rows fit one tile.
-    const ROWS_BY_2: usize;
+    /// Tile (rows of activations at most, rows of weights) where few rows share the call.
+    const FEW: (usize, usize);
+    /// Tile where there are more.
+    const TILE: (usize, usize);
     /// Queries of attention that share the values they read: 4 or 1.
     const TOGETHER: usize;
-    /// Tile (rows of activations, rows of weights) where there are more rows than [`Simd::ROWS_BY_2`].
-    const TILE: (usize, usize);
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, x: &[f32; LANES]) -> Self::V;
@@ -114,11 +112,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
     /// The lane sums of sixteen vectors, by the tree of [`Simd::sum4`].
     #[inline(always)]
-    fn sum16(self, v: [Self::V; 16], out: &mut [f32; 16]) {
+    fn sum16(self, v: [Self::V; 16]) -> Self::V {
+        let mut out = [0.0; LANES];
         for g in 0..4 {
             let sums = self.sum4([v[4 * g], v[4 * g + 1], v[4 * g + 2], v[4 * g + 3]]);
             out[4 * g..4 * g + 4].copy_from_slice(&sums);
         }
+        self.load(&out)
     }
     /// Hints that the line at `p` will be read soon. Any address is allowed.
     fn prefetch(self, p: *const u8);

@@ -22,8 +22,7 @@ impl Simd for Portable {
     type V = [f32; LANES];
 
     const TOGETHER: usize = 1;
-    const ROWS_BY_4: usize = 1;
-    const ROWS_BY_2: usize = 2;
+    const FEW: (usize, usize) = (2, 2);
     const TILE: (usize, usize) = (2, 2);
 
     #[inline(always)]
