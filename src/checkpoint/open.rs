@@ -116,15 +116,17 @@ impl Checkpoint {
 
 /// Writes a file beside `path` and moves it there.
 fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
-    let new = path.with_added_extension("new");
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = Path::new(&new);
     let attempt = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&new)?);
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(new)?);
         write(&mut out)?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&new, path)
+        std::fs::rename(new, path)
     };
     attempt().map_err(|e| {
-        let _ = std::fs::remove_file(&new);
+        let _ = std::fs::remove_file(new);
         Error::io(path, e)
     })
 }

@@ -11,6 +11,9 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
+#[cfg(target_endian = "big")]
+compile_error!("checkpoints are little-endian and used as they lie in the file");
+
 /// Storage type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
