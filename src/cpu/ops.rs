@@ -31,6 +31,7 @@ impl CpuBackend {
         let (rows, results, offsets) = scratch;
         for (tile, places) in places.chunks(LOGIT_ROWS).enumerate() {
             let n = places.len();
+            self.count_linear(head, n);
             let results = results.at_least(n * head.outputs)?;
             offsets.clear();
             offsets.extend((0..n).map(|i| i * head.outputs));
@@ -272,6 +273,7 @@ impl Backend for CpuBackend {
         if n == 0 {
             return Ok(());
         }
+        self.count_linear(linear, n);
         self.operations.with(|scratch| {
             scratch.offsets.clear();
             scratch.offsets.extend((0..n).map(|i| i * 2 * width));
@@ -441,6 +443,7 @@ impl CpuBackend {
         if n == 0 {
             return Ok(());
         }
+        self.count_linear(linear, n);
         assert!(offsets.len() == n && offsets.iter().all(|offset| offset + linear.outputs <= out.len()));
         let x = linear.rows(self.isa, &self.threads, x, from, n, scratch)?;
         let out = Shared::new(out);

@@ -295,6 +295,11 @@ impl CpuBackend {
                         ));
                     }
                     cost = cost.saturating_add(rows * (cache.len + rows) * out_width / 8);
+                    let seen = rows * cache.len + rows * (rows + 1) / 2;
+                    self.count(
+                        (cache.len + rows) * 2 * heads.kv_width() * self.element(),
+                        4 * seen * out_width,
+                    );
                     blocks += rows.div_ceil(high);
                 }
                 self.threads.share(blocks * heads.kv, cost, |range| {
