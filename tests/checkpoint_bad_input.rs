@@ -345,7 +345,7 @@ impl Numbers {
     fn below(&mut self, n: usize) -> usize {
         self.at += 1;
         let word = philox4x32_10([self.at, 0, 0, 0], [self.seed, 0x6d75_7461])[0];
-        (u64::from(word) * n.max(1) as u64 >> 32) as usize
+        ((u64::from(word) * n.max(1) as u64) >> 32) as usize
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
