@@ -134,14 +134,16 @@ pub trait KvCache {
 }
 
 /// Where the keys and values of the rows in a pass live, and which rows see each other.
-#[derive(Debug)]
 pub enum Attention<'a, B: Backend> {
-    /// Rows continue sequences: `rows[s]` consecutive rows belong to the sequence of `caches[s]` and take positions
-    /// `caches[s].len()..`. A row sees everything cached for its sequence and itself.
+    /// Rows continue sequences: the next `rows[i]` rows belong to the sequence of `caches[lanes[i]]` and take
+    /// positions `caches[lanes[i]].len()..`. A row sees everything cached for its sequence, the new rows before it
+    /// and itself.
     Stream {
-        /// One cache per sequence. Their lengths advance when the pass ends ([`Backend::commit`]).
-        caches: &'a mut [&'a mut B::Cache],
-        /// New rows of each sequence, at least 1 each.
+        /// The caches of a batch. Lengths advance when the pass ends ([`Backend::commit`]).
+        caches: &'a mut [B::Cache],
+        /// The sequences that take part, in ascending order, each at most once.
+        lanes: &'a [usize],
+        /// New rows of each, at least 1.
         rows: &'a [usize],
     },
     /// Whole chunks of `window` rows each, positions `0..window`; nothing outlives the call.

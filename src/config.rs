@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 
 /// Which of the two architectures a checkpoint holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ impl Level {
 
 /// The shape of a model, as `config.json` spells it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "File", into = "File")]
 pub struct Config {
     /// PHOTON (Block Transformer included) or the flat baseline.
     pub model_type: ModelType,
@@ -72,36 +72,54 @@ pub struct Config {
     pub intermediate_size: usize,
     /// `H`: query heads; `head_dim = d / H`.
     pub num_attention_heads: usize,
-    /// `H_kv`: key/value heads; query head `h` reads KV head `h / (H / H_kv)`.
-    #[serde(default)]
+    /// `H_kv`: key/value heads; query head `h` reads KV head `h / (H / H_kv)`. The file may leave it out for `H`.
     pub num_key_value_heads: usize,
-    /// `eps` of every RMSNorm.
-    #[serde(default = "default_eps")]
+    /// `eps` of every RMSNorm; 1e-5 where the file has none.
     pub rms_norm_eps: f64,
-    /// Base of the rotary angles.
-    #[serde(default = "default_theta")]
+    /// Base of the rotary angles; 10000 where the file has none.
     pub rope_theta: f64,
-    /// `D0`: width of the encoder's token embedding (0 for the flat baseline).
-    #[serde(default)]
+    /// `D0`: width of the encoder's token embedding (0 for the flat baseline). The file may leave it out for `d / C_1`.
     pub encoder_embedding_size: usize,
     /// Which latent conditions the chunks below the top level.
-    #[serde(default)]
     pub condition: Condition,
     /// Levels `1..=L` from the tokens upwards; empty for the flat baseline.
-    #[serde(default)]
     pub levels: Vec<Level>,
     /// Layers of the flat baseline; absent for PHOTON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<usize>,
     /// Longest sequence, in tokens, that the model was made for. Informative: rotary positions have no table to overrun.
-    #[serde(default = "default_positions")]
     pub max_position_embeddings: usize,
     /// Token that starts a text, if the tokenizer has one.
-    #[serde(default)]
     pub bos_token_id: Option<u32>,
     /// Token that ends a text: generation of a sequence stops after it.
-    #[serde(default)]
     pub eos_token_id: Option<u32>,
+}
+
+/// `config.json`, where keys can be absent. An explicit value is never a stand-in for an absent one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    model_type: ModelType,
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    #[serde(default = "default_eps")]
+    rms_norm_eps: f64,
+    #[serde(default = "default_theta")]
+    rope_theta: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoder_embedding_size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
+    #[serde(default)]
+    levels: Vec<Level>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<usize>,
+    #[serde(default = "default_positions")]
+    max_position_embeddings: usize,
+    bos_token_id: Option<u32>,
+    eos_token_id: Option<u32>,
 }
 
 fn default_eps() -> f64 {
@@ -116,10 +134,68 @@ fn default_positions() -> usize {
     4096
 }
 
+impl TryFrom<File> for Config {
+    type Error = Error;
+
+    fn try_from(file: File) -> Result<Self> {
+        let photon = file.model_type == ModelType::Photon;
+        let narrow = || match file.levels.first() {
+            Some(first) if photon && first.chunk_length > 0 => file.hidden_size / first.chunk_length,
+            _ => 0,
+        };
+        let config = Config {
+            model_type: file.model_type,
+            vocab_size: file.vocab_size,
+            hidden_size: file.hidden_size,
+            intermediate_size: file.intermediate_size,
+            num_attention_heads: file.num_attention_heads,
+            num_key_value_heads: file.num_key_value_heads.unwrap_or(file.num_attention_heads),
+            rms_norm_eps: file.rms_norm_eps,
+            rope_theta: file.rope_theta,
+            encoder_embedding_size: file.encoder_embedding_size.unwrap_or_else(narrow),
+            condition: file.condition.unwrap_or_default(),
+            levels: file.levels,
+            layers: file.layers,
+            max_position_embeddings: file.max_position_embeddings,
+            bos_token_id: file.bos_token_id,
+            eos_token_id: file.eos_token_id,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+impl From<Config> for File {
+    fn from(config: Config) -> Self {
+        let photon = config.model_type == ModelType::Photon;
+        File {
+            model_type: config.model_type,
+            vocab_size: config.vocab_size,
+            hidden_size: config.hidden_size,
+            intermediate_size: config.intermediate_size,
+            num_attention_heads: config.num_attention_heads,
+            num_key_value_heads: Some(config.num_key_value_heads),
+            rms_norm_eps: config.rms_norm_eps,
+            rope_theta: config.rope_theta,
+            encoder_embedding_size: photon.then_some(config.encoder_embedding_size),
+            condition: photon.then_some(config.condition),
+            levels: config.levels,
+            layers: config.layers,
+            max_position_embeddings: config.max_position_embeddings,
+            bos_token_id: config.bos_token_id,
+            eos_token_id: config.eos_token_id,
+        }
+    }
+}
+
 /// Upper bound of every size in a configuration: beyond it products of sizes could overflow, and no model is near it.
 const LARGEST: usize = 1 << 24;
-/// Upper bound of levels, of layers and of `C_l`, `R_l`.
+/// Upper bound of layers in all, and of `C_l`, `R_l`.
 const DEEPEST: usize = 1 << 12;
+/// Upper bound of parameters: with it, the bytes of all weights and caches of a sequence stay far from overflow.
+const MOST_PARAMETERS: u128 = 1 << 44;
+/// Longest `config.json` that is read.
+const LONGEST_FILE: u64 = 1 << 20;
 
 impl Config {
     /// Parses and validates `config.json`.
@@ -127,30 +203,44 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming the key that is unknown, missing, of the wrong type or out of range.
     pub fn from_json(text: &str) -> Result<Self> {
-        let mut config: Config =
-            serde_json::from_str(text).map_err(|e| Error::Config(e.to_string().replace('\n', " ")))?;
-        if config.num_key_value_heads == 0 {
-            config.num_key_value_heads = config.num_attention_heads;
-        }
-        if config.encoder_embedding_size == 0
-            && let Some(first) = config.levels.first()
-            && first.chunk_length > 0
-        {
-            config.encoder_embedding_size = config.hidden_size / first.chunk_length;
-        }
-        config.validate()?;
-        Ok(config)
+        let mut json = serde_json::Deserializer::from_str(text);
+        let file: File = serde_path_to_error::deserialize(&mut json)
+            .map_err(|e| Error::Config(one_line(e.to_string().trim_start_matches(".: "))))?;
+        json.end().map_err(|e| Error::Config(one_line(&e.to_string())))?;
+        file.try_into()
+    }
+
+    /// The text of `config.json`, with every key.
+    pub fn to_json(&self) -> String {
+        // A tree of numbers, strings and lists: there is nothing in it that could not be written.
+        serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
     /// Reads and validates a `config.json` file.
+    ///
+    /// # Errors
+    /// As [`Config::from_json`], with the file's name.
     pub fn from_file(path: &std::path::Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        Self::from_json(&text).map_err(|e| {
-            Error::Config(format!("{}: {}", path.display(), e.to_string().trim_start_matches("config: ")))
+        let fail = |message: &str| Error::Config(format!("{}: {message}", path.display()));
+        let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        if !about.is_file() || about.len() > LONGEST_FILE {
+            return Err(fail(&format!("not a regular file of at most {LONGEST_FILE} bytes")));
+        }
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(fail("the file is empty"));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|e| fail(&format!("not UTF-8 text: {e}")))?;
+        Self::from_json(text).map_err(|e| match e {
+            Error::Config(message) => fail(&message),
+            other => other,
         })
     }
 
-    /// Checks every relation between the sizes.
+    /// Checks every size and every relation between them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
         let fail = |message: String| Err(Error::Config(message));
         let positive = [
@@ -198,8 +288,14 @@ impl Config {
             }
         }
         match self.model_type {
-            ModelType::Vanilla => self.validate_vanilla(),
-            ModelType::Photon => self.validate_levels(),
+            ModelType::Vanilla => self.validate_vanilla()?,
+            ModelType::Photon => self.validate_levels()?,
+        }
+        match self.count() {
+            n if n > MOST_PARAMETERS => fail(format!(
+                "vocab_size, hidden_size, intermediate_size and the levels make {n} parameters; at most {MOST_PARAMETERS} make sense"
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -207,11 +303,16 @@ impl Config {
         if !self.levels.is_empty() {
             return Err(Error::Config("levels must be empty for model_type vanilla".into()));
         }
+        if self.encoder_embedding_size != 0 {
+            return Err(Error::Config(format!(
+                "encoder_embedding_size is {}; it belongs to model_type photon",
+                self.encoder_embedding_size
+            )));
+        }
         match self.layers {
             Some(n) if (1..=DEEPEST).contains(&n) => Ok(()),
-            other => {
-                Err(Error::Config(format!("layers is {other:?}; model_type vanilla needs 1..={DEEPEST}")))
-            }
+            Some(n) => Err(Error::Config(format!("layers is {n}; it must be in 1..={DEEPEST}"))),
+            None => Err(Error::Config("layers is missing; model_type vanilla needs it".into())),
         }
     }
 
@@ -230,6 +331,7 @@ impl Config {
             ));
         }
         let mut meta = 1usize;
+        let mut layers = 0;
         for (index, level) in self.levels.iter().enumerate() {
             let l = index + 1;
             let counts = [
@@ -255,6 +357,10 @@ impl Config {
                 ));
             }
             meta = meta.saturating_mul(level.chunk_length);
+            layers += level.encoder_layers + level.decoder_layers;
+        }
+        if layers > DEEPEST {
+            return fail(format!("levels have {layers} layers in all; at most {DEEPEST} make sense"));
         }
         if meta > 1 << 20 {
             return fail(format!(
@@ -262,6 +368,32 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Learned parameters, the start latents included.
+    pub fn parameters(&self) -> u64 {
+        // A valid configuration is far below.
+        u64::try_from(self.count()).unwrap_or(u64::MAX)
+    }
+
+    /// Parameters of a configuration whose single sizes are in range.
+    fn count(&self) -> u128 {
+        let (v, d, hidden) =
+            (self.vocab_size as u128, self.hidden_size as u128, self.intermediate_size as u128);
+        let kv = (self.num_key_value_heads * self.head_dim()) as u128;
+        let layer = 2 * d * d + 2 * kv * d + 3 * d * hidden + 2 * d;
+        let stack = |layers: usize| layers as u128 * layer + d;
+        if let Some(layers) = self.layers {
+            return 2 * v * d + stack(layers);
+        }
+        let embeddings = v * (self.encoder_embedding_size as u128 + 2 * d);
+        let levels = (1..).zip(&self.levels).map(|(l, level)| {
+            let width = self.chunk_input(l) as u128;
+            let chunker = if level.chunker == Chunker::Linear { width + d * width + d } else { 0 };
+            let rows = level.prefix_length as u128 * d;
+            chunker + stack(level.encoder_layers) + d + rows * d + rows + stack(level.decoder_layers)
+        });
+        embeddings + levels.sum::<u128>()
     }
 
     /// `head_dim = d / H`.
@@ -299,3 +431,6 @@ impl Config {
         self.levels[l..].iter().map(|level| level.chunk_length).product()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,5 +43,23 @@ impl Error {
     }
 }
 
+/// Text of unknown origin as part of a message: one line, without control characters, of bounded length.
+pub(crate) fn one_line(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut line = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == MOST {
+            line.push('…');
+            break;
+        }
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
 /// The crate's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -11,6 +11,8 @@ pub mod model;
 pub mod presets;
 pub mod reference;
 pub mod sampling;
+#[cfg(feature = "text")]
+pub mod text;
 
 pub use config::Config;
 pub use error::{Error, Result};

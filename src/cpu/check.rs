@@ -143,3 +143,19 @@ pub(crate) fn apart(
         "{name}: rows of {width} elements overlap where they begin {gap} times {pitch} elements apart"
     )))
 }
+
+/// `lanes` name caches, each at most once and in ascending order.
+pub(super) fn ascending(name: &str, lanes: &[usize], caches: usize) -> Result<()> {
+    for (i, &lane) in lanes.iter().enumerate() {
+        if lane >= caches {
+            return Err(Error::argument(format!("{name}[{i}] is {lane}, but there are {caches} caches")));
+        }
+        if i > 0 && lanes[i - 1] >= lane {
+            return Err(Error::argument(format!(
+                "{name}[{i}] is {lane} after {}; lanes must ascend, each at most once",
+                lanes[i - 1]
+            )));
+        }
+    }
+    Ok(())
+}

@@ -19,10 +19,12 @@ mod stack;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod work;
 
 pub use cache::{CpuCache, CpuLocal};
 pub use linear::{CpuLinear, CpuTable, CpuVector};
 pub use simd::Isa;
+pub use work::WorkDone;
 
 use crate::checkpoint::Dtype;
 use crate::error::{Error, Result};
@@ -57,6 +59,7 @@ pub struct CpuBackend {
     operations: Pool<Scratch>,
     blocks: Pool<attention::Scratch>,
     draws: Pool<sampling::Scratch>,
+    work: work::Work,
 }
 
 /// Memory of one operation.
@@ -98,6 +101,7 @@ impl CpuBackend {
             operations: Pool::new(),
             blocks: Pool::new(),
             draws: Pool::new(),
+            work: work::Work::default(),
         })
     }
 

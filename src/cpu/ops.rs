@@ -31,6 +31,7 @@ impl CpuBackend {
         let (rows, results, offsets) = scratch;
         for (tile, places) in places.chunks(LOGIT_ROWS).enumerate() {
             let n = places.len();
+            self.count_linear(head, n);
             let results = results.at_least(n * head.outputs)?;
             offsets.clear();
             offsets.extend((0..n).map(|i| i * head.outputs));
@@ -229,19 +230,21 @@ impl Backend for CpuBackend {
     }
 
     fn commit(&self, attention: &mut Attention<'_, Self>) -> Result<()> {
-        let Attention::Stream { caches, rows } = attention else { return Ok(()) };
-        check::equal("rows of the pass", rows.len(), caches.len(), "its number of caches")?;
-        for (s, (cache, rows)) in caches.iter().zip(*rows).enumerate() {
+        let Attention::Stream { caches, lanes, rows } = attention else { return Ok(()) };
+        check::equal("number of lanes", lanes.len(), rows.len(), "that of entries in rows")?;
+        check::ascending("lanes", lanes, caches.len())?;
+        for (&lane, rows) in lanes.iter().zip(*rows) {
+            let cache = &caches[lane];
             if cache.len.checked_add(*rows).is_none_or(|len| len > cache.capacity()) {
                 return Err(Error::argument(format!(
-                    "cache {s} has room for {} units; {} and {rows} more were never appended",
+                    "cache {lane} has room for {} units; {} and {rows} more were never appended",
                     cache.capacity(),
                     cache.len
                 )));
             }
         }
-        for (cache, rows) in caches.iter_mut().zip(*rows) {
-            cache.len += rows;
+        for (&lane, rows) in lanes.iter().zip(*rows) {
+            caches[lane].len += rows;
         }
         Ok(())
     }
@@ -270,6 +273,7 @@ impl Backend for CpuBackend {
         if n == 0 {
             return Ok(());
         }
+        self.count_linear(linear, n);
         self.operations.with(|scratch| {
             scratch.offsets.clear();
             scratch.offsets.extend((0..n).map(|i| i * 2 * width));
@@ -439,6 +443,7 @@ impl CpuBackend {
         if n == 0 {
             return Ok(());
         }
+        self.count_linear(linear, n);
         assert!(offsets.len() == n && offsets.iter().all(|offset| offset + linear.outputs <= out.len()));
         let x = linear.rows(self.isa, &self.threads, x, from, n, scratch)?;
         let out = Shared::new(out);

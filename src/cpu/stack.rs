@@ -47,10 +47,12 @@ fn validate(heads: Heads, n: usize, layer: usize, attention: &Attention<'_, CpuB
         Err(Error::argument(format!("heads is {heads:?}; {name} was made for {has:?}")))
     };
     match attention {
-        Attention::Stream { caches, rows } => {
-            check::equal("number of caches", caches.len(), rows.len(), "that of sequences in rows")?;
+        Attention::Stream { caches, lanes, rows } => {
+            check::equal("number of lanes", lanes.len(), rows.len(), "that of entries in rows")?;
+            check::ascending("lanes", lanes, caches.len())?;
             let mut total = 0usize;
-            for (cache, &rows) in caches.iter().zip(*rows) {
+            for (&lane, &rows) in lanes.iter().zip(*rows) {
+                let cache = &caches[lane];
                 check::positive("rows of a sequence", rows)?;
                 total = total.saturating_add(rows);
                 layers("the cache", cache.layers)?;
@@ -124,9 +126,10 @@ impl CpuBackend {
             return Ok(());
         }
         let positions = match attention {
-            Attention::Stream { caches, rows } => {
+            Attention::Stream { caches, lanes, rows } => {
                 let mut most = 0;
-                for (cache, rows) in caches.iter_mut().zip(*rows) {
+                for (&lane, rows) in lanes.iter().zip(*rows) {
+                    let cache = &mut caches[lane];
                     let len = cache.len.saturating_add(*rows);
                     cache.ensure(len)?;
                     most = most.max(len);
@@ -174,11 +177,11 @@ impl CpuBackend {
                     }
                 });
             }
-            Attention::Stream { caches, rows } => {
+            Attention::Stream { caches, lanes, rows } => {
                 let caches = &**caches;
                 self.threads.share(n, cost, |range| {
                     ragged(rows, range, |i, s, j| {
-                        let cache: &CpuCache = &*caches[s];
+                        let cache: &CpuCache = &caches[lanes[s]];
                         let position = cache.len + j;
                         let row = rotate(i, position);
                         let new = &row[heads.query_width()..];
@@ -280,17 +283,23 @@ impl CpuBackend {
                     });
                 });
             }
-            Attention::Stream { caches, rows } => {
+            Attention::Stream { caches, lanes, rows } => {
                 let caches = &**caches;
                 let mut cost = 0usize;
                 let mut blocks = 0;
-                for (cache, &rows) in caches.iter().zip(*rows) {
+                for (&lane, &rows) in lanes.iter().zip(*rows) {
+                    let cache = &caches[lane];
                     if cache.len.saturating_add(rows) > cache.capacity() {
                         return Err(Error::argument(
                             "attention: the cache has no room for the new rows; qkv comes before attend",
                         ));
                     }
                     cost = cost.saturating_add(rows * (cache.len + rows) * out_width / 8);
+                    let seen = rows * cache.len + rows * (rows + 1) / 2;
+                    self.count(
+                        (cache.len + rows) * 2 * heads.kv_width() * self.element(),
+                        4 * seen * out_width,
+                    );
                     blocks += rows.div_ceil(high);
                 }
                 self.threads.share(blocks * heads.kv, cost, |range| {
@@ -305,7 +314,7 @@ impl CpuBackend {
                             }
                             let of_head = rows[s].div_ceil(high);
                             let (head, row) = (rest / of_head, rest % of_head * high);
-                            let cache = &*caches[s];
+                            let cache = &caches[lanes[s]];
                             let block =
                                 block(first + row, high.min(rows[s] - row), head, cache.len + row + 1);
                             // SAFETY: the cache has room for all rows of the pass, as just checked, so the strips

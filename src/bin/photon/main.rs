@@ -1,2 +1,66 @@
-//! The command line.
-fn main() {}
+//! The command line: `photon generate`, `score`, `info` and `bench`.
+
+mod args;
+mod bench;
+mod engine;
+mod generate;
+mod info;
+mod input;
+mod memory;
+mod output;
+mod score;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use photon_kernels::{Error, Result};
+
+use args::{Args, Command};
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
+
+/// Exit code of bad input: arguments, files, checkpoints.
+const BAD_INPUT: u8 = 2;
+/// Exit code where the input was fine and the machine was not.
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        // Help and version: the message is what was asked for, and nobody may be reading it any more.
+        Err(asked) if !asked.use_stderr() => {
+            let _ = asked.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            output::complain(&usage_line(&error.to_string()));
+            return ExitCode::from(BAD_INPUT);
+        }
+    };
+    match run(&args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A closed pipe is how `| head` says that it has enough.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error.to_string());
+            ExitCode::from(if matches!(error, Error::Backend(_)) { FAILED } else { BAD_INPUT })
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Generate(args) => generate::run(args),
+        Command::Score(args) => score::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Bench(args) => bench::run(args),
+    }
+}
+
+/// The paragraph of a usage error that says what is wrong, on one line.
+fn usage_line(message: &str) -> String {
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let lines = message.lines().map(str::trim).take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,132 @@
+//! The flat baseline's generation and scoring: one token after another.
+
+use crate::backend::{Backend, RowMap};
+use crate::error::Result;
+use crate::model::{Activations, Flat, FlatState, MAX_ROWS, fit};
+use crate::sampling::Draw;
+
+use super::batch::Sequence;
+use super::{Request, capped};
+
+/// The sequences of a batch on their way through a [`Flat`] model.
+pub(super) struct FlatBatch<'e, B: Backend> {
+    model: &'e Flat<B>,
+    backend: &'e B,
+    activations: Activations<B>,
+    pub(super) state: FlatState<B>,
+    ids: B::Ids,
+    /// The latents of the live lanes, side by side.
+    hidden: B::Buffer,
+    /// One token for each lane.
+    ones: Vec<usize>,
+    draws: Vec<Draw>,
+    drawn: Vec<u32>,
+    /// Places among the live lanes that go on, and these lanes.
+    kept: Vec<usize>,
+    going: Vec<usize>,
+}
+
+impl<'e, B: Backend> FlatBatch<'e, B> {
+    /// Reads the prompts.
+    pub(super) fn start(
+        model: &'e Flat<B>,
+        backend: &'e B,
+        requests: &[Request],
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<Self> {
+        let capacity: Vec<usize> =
+            requests.iter().map(|r| r.prompt.len() + capped(r.max_new_tokens)).collect();
+        let n = requests.len();
+        let mut batch = FlatBatch {
+            model,
+            backend,
+            activations: Activations::new(backend, &model.config)?,
+            state: FlatState::new(model, backend, &capacity)?,
+            ids: backend.ids(n.max(MAX_ROWS))?,
+            hidden: backend.buffer(n * model.config.hidden_size)?,
+            ones: vec![1; n],
+            draws: Vec::with_capacity(n),
+            drawn: vec![0; n],
+            kept: Vec::with_capacity(n),
+            going: Vec::with_capacity(n),
+        };
+        let mut done = 0;
+        for (lane, request) in requests.iter().enumerate() {
+            for tokens in request.prompt.chunks(MAX_ROWS) {
+                batch.read(lane, tokens)?;
+                done += tokens.len();
+                progress(done);
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Appends tokens of a prompt to one lane.
+    fn read(&mut self, lane: usize, tokens: &[u32]) -> Result<()> {
+        let Self { model, backend, activations, state, ids, .. } = self;
+        backend.write_ids(tokens, ids, 0)?;
+        model.append(*backend, activations, state, ids, &[lane], &[tokens.len()])?;
+        let last = RowMap::from(tokens.len() - 1);
+        model.finish(*backend, activations, last, 1, &mut state.latents, RowMap::from(lane))
+    }
+
+    /// One token of each live lane.
+    pub(super) fn advance(&mut self, sequences: &mut [Sequence], live: &[usize]) -> Result<()> {
+        let Self { model, backend, activations, state, ids, hidden, ones, draws, drawn, kept, going } = self;
+        let (n, d, dense) = (live.len(), model.config.hidden_size, RowMap::DENSE);
+        backend.copy(&state.latents, RowMap::List(live), hidden, dense, n, d)?;
+        draws.clear();
+        draws.extend(live.iter().map(|&i| sequences[i].draw(0)));
+        backend.sample(&model.lm_head, hidden, dense, draws, ids, dense)?;
+        backend.read_ids(ids, 0, &mut drawn[..n])?;
+        for (token, &lane) in drawn.iter().zip(live) {
+            sequences[lane].accept(std::slice::from_ref(token), model.config.eos_token_id);
+        }
+        kept.clear();
+        kept.extend((0..n).filter(|&at| !sequences[live[at]].finished));
+        going.clear();
+        going.extend(kept.iter().map(|&at| live[at]));
+        if going.is_empty() {
+            return Ok(());
+        }
+        if going.len() < n {
+            for (to, &at) in kept.iter().enumerate() {
+                drawn[to] = drawn[at];
+            }
+            backend.write_ids(&drawn[..going.len()], ids, 0)?;
+        }
+        model.append(*backend, activations, state, ids, going, &ones[..going.len()])?;
+        model.finish(*backend, activations, dense, going.len(), &mut state.latents, RowMap::List(going))
+    }
+}
+
+impl<B: Backend> Flat<B> {
+    /// Natural log-probability of each token given those before it; the first one's distribution is uniform.
+    pub(super) fn score(
+        &self,
+        backend: &B,
+        tokens: &[u32],
+        progress: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<Vec<f32>> {
+        let d = self.config.hidden_size;
+        let mut activations = Activations::new(backend, &self.config)?;
+        let mut state = FlatState::new(self, backend, &[tokens.len()])?;
+        let mut ids = backend.ids(MAX_ROWS)?;
+        let mut log_probs = vec![0.0; tokens.len()];
+        // Row 0 is the hidden row before the block, rows 1.. those of the block.
+        let mut hidden = backend.buffer(0)?;
+        fit(backend, &mut hidden, (MAX_ROWS + 1) * d)?;
+        for (block, (tokens, out)) in tokens.chunks(MAX_ROWS).zip(log_probs.chunks_mut(MAX_ROWS)).enumerate()
+        {
+            let n = tokens.len();
+            backend.write_ids(tokens, &mut ids, 0)?;
+            self.append(backend, &mut activations, &mut state, &ids, &[0], &[n])?;
+            backend.copy(&state.latents, RowMap::DENSE, &mut hidden, RowMap::DENSE, 1, d)?;
+            self.finish(backend, &activations, RowMap::DENSE, n, &mut hidden, RowMap::from(1))?;
+            backend.log_probs(&self.lm_head, &hidden, RowMap::DENSE, tokens, out)?;
+            backend.copy(&hidden, RowMap::from(n), &mut state.latents, RowMap::DENSE, 1, d)?;
+            progress(block * MAX_ROWS + n);
+        }
+        Ok(log_probs)
+    }
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Writes the tables of README.md and docs/ from the result files. No number in them is typed by hand.
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`. With --check nothing is written; the exit status is 1
+where a table differs from its results.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md"]
+
+
+def rows_of(name):
+    """The objects of docs/results/NAME.json, one a line."""
+    path = ROOT / "docs" / "results" / f"{name}.json"
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def markdown(head, rows):
+    """A Markdown table; all columns but the first are right-aligned."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def cpu():
+    """Decoding on the CPU, with the machine's limits measured in the same run."""
+    runs = rows_of("bench")
+    base = {run["batch"]: run for run in runs if run["preset"].startswith("vanilla")}
+    head = ["model, mode, batch", "tokens/s", "× vanilla", "share of read bandwidth", "share of FMA peak",
+            "cache bytes per token of context", "peak MB beside weights"]
+    rows = []
+    for run in runs:
+        limits = run["limits"]
+        context = run["prompt_tokens"] + run["new_tokens"]
+        rows.append([
+            f"{run['preset']}, {run['mode']}, {run['batch']}",
+            f"{run['tokens_per_second']:.1f}",
+            f"{run['tokens_per_second'] / base[run['batch']]['tokens_per_second']:.1f}",
+            f"{100 * limits['decode_share_of_read']:.0f} %",
+            f"{100 * limits['decode_share_of_fma']:.0f} %",
+            f"{run['cache_bytes_per_sequence'] / context:,.0f}",
+            f"{run['peak_bytes'] / 1e6:.1f}",
+        ])
+    first = runs[0]
+    note = (f"\n\n{first['prompt_tokens']} prompt + {first['new_tokens']} new tokens a sequence, {first['dtype']} weights with seeded "
+            f"random values, {first['threads']} threads. The limits are measured after each run; in the first they were "
+            f"{first['limits']['read_gb_per_s']:.1f} GB/s and {first['limits']['fma_flops'] / 1e9:.0f} GFLOP/s.")
+    return markdown(head, rows) + note
+
+
+TABLES = {"cpu": cpu}
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    stale = []
+    for page in PAGES:
+        if not page.exists():
+            continue
+        old = page.read_text()
+
+        def table(match):
+            return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+        new = re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", table, old, flags=re.S)
+        if new != old:
+            stale.append(page.name)
+            if not check:
+                page.write_text(new)
+    if check and stale:
+        sys.exit(f"stale tables in {', '.join(stale)}; run tools/tables.py")
+
+
+main()
