@@ -13,8 +13,8 @@ use super::simd::{Element, LANES, Simd, entry};
 
 /// Longest run of `K` that one tree sums: 4 rows of activations and 6 of weights then fit 48 KB of L1.
 const BLOCK: usize = 1024;
-/// Most outputs of a tile, 4 × 6, padded to a multiple of 16.
-const TILE_MAX: usize = 32;
+/// Most outputs of [`few`] at a time: 16 rows by 4.
+const FEW_SUMS: usize = 64;
 /// Sums held between blocks of `K`: 19 slots of 33 tiles of 4 × 6, 60 KB.
 const SUMS: usize = 19 * 33 * 24;
 /// Widened weights: 6 rows of one block.
@@ -86,7 +86,7 @@ entry! {
 
 #[inline(always)]
 fn any<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
-    if p.offsets.len() <= S::FEW.0 {
+    if p.offsets.len() <= S::FEW {
         few(s, p);
     } else {
         many(s, p);
@@ -109,8 +109,8 @@ struct At<E> {
 }
 
 /// Adds the dot products of `MR` rows of activations with `NR` rows of weights to `totals`, row by row. The weights
-/// are rows of a matrix or, where `WIDENED`, what [`widen`] made of them; the latter prefetch half a tile of rows, if
-/// `AHEAD`, and the former always a whole one.
+/// are rows of a matrix or, where `WIDENED`, what [`widen`] made of them; if `AHEAD`, a tile of
+/// them is prefetched, of the latter half a tile.
 ///
 /// # Safety
 /// As [`Panel::new`] says of `MR` rows at `a` and `NR` rows at `w`; `totals` has `MR · NR` values.
@@ -129,7 +129,7 @@ unsafe fn tile<S, E, const MR: usize, const NR: usize, const WIDENED: bool, cons
     let prefetched = if AHEAD { NR / if WIDENED { 2 } else { 1 } } else { 0 };
     for i in 0..steps {
         for j in 0..prefetched {
-            s.prefetch(ahead.wrapping_add(j * ldp + i * step));
+            s.prefetch::<WIDENED>(ahead.wrapping_add(j * ldp + i * step));
         }
         let mut wide = [s.zero(); NR];
         for (j, wide) in wide.iter_mut().enumerate() {
@@ -196,28 +196,27 @@ fn finish<S: Simd, E>(s: S, p: &Panel<'_, E>, m: usize, mr: usize, n: usize, nr:
     }
 }
 
-/// Whether tiles of `mr × nr` are used where whole tiles are `shape`: of any height up to it, and as wide or, for the
-/// last columns, 2 or 1 wide.
-const fn fits(shape: (usize, usize), mr: usize, nr: usize) -> bool {
-    mr <= shape.0 && (nr == shape.1 || nr == 1 || nr == rest(shape.1))
-}
-
-/// The width between that of a whole tile and 1.
-const fn rest(most: usize) -> usize {
-    if most > 4 { 2 } else { 1 }
-}
-
-/// Rows of weights in the next tile.
-#[inline(always)]
-fn width(left: usize, most: usize) -> usize {
-    match left {
-        _ if left >= most => most,
-        _ if left >= rest(most) => rest(most),
-        _ => 1,
+/// Whether `mr × nr` is among the tiles of an instruction set, widened ones or not.
+const fn fits<S: Simd>(widened: bool, ahead: bool, mr: usize, nr: usize) -> bool {
+    if !widened {
+        let low = mr <= S::LOW.0 && nr == S::LOW.1;
+        // Rows are divided evenly over at most 3 tiles, so the last one is hardly lower than the others.
+        let high = mr <= S::HIGH.0 && nr == S::HIGH.1 && mr + 2 > S::LOW.0;
+        low || high || (mr <= S::HIGH.0 && nr == 1)
+    } else if ahead {
+        mr == S::TILE.0 && nr == S::TILE.1
+    } else {
+        mr <= S::TILE.0 && (nr == S::TILE.1 || nr <= 2)
     }
 }
 
-/// Calls the tile of the given shape, which must fit `FEW` or, if `WIDENED`, `TILE`.
+/// Rows of weights in the next tile over widened weights.
+#[inline(always)]
+fn width(left: usize, most: usize) -> usize {
+    if left >= most { most } else { left.min(2) }
+}
+
+/// Calls the tile of the given shape, which must be one that [`fits`].
 ///
 /// # Safety
 /// As [`tile`] says.
@@ -235,10 +234,7 @@ unsafe fn shaped<S, E, const WIDENED: bool, const AHEAD: bool>(
     macro_rules! shapes {
         ($(($m:literal, $n:literal))*) => {
             match (mr, nr) {
-                $(($m, $n) if const {
-                    if WIDENED && AHEAD { $m == S::TILE.0 && $n == S::TILE.1 }
-                    else { fits(if WIDENED { S::TILE } else { S::FEW }, $m, $n) }
-                } => {
+                $(($m, $n) if const { fits::<S>(WIDENED, AHEAD, $m, $n) } => {
                     // SAFETY: the caller vouches for this shape's rows.
                     unsafe { tile::<S, E, $m, $n, WIDENED, AHEAD>(s, at, totals) }
                 })*
@@ -251,39 +247,56 @@ unsafe fn shaped<S, E, const WIDENED: bool, const AHEAD: bool>(
         (2, 6) (2, 4) (2, 2) (2, 1)
         (3, 6) (3, 4) (3, 2) (3, 1)
         (4, 6) (4, 4) (4, 2) (4, 1)
-        (5, 4) (5, 2) (5, 1)
-        (6, 4) (6, 2) (6, 1)
+        (5, 4) (5, 3) (5, 1)
+        (6, 4) (6, 3) (6, 1)
+        (7, 3) (7, 1)
+        (8, 3) (8, 1)
     }
 }
 
-/// At most `FEW` rows: one tile high.
+/// At most `FEW` rows: weights straight from memory, through one tile or a few of even height.
 #[inline(always)]
 fn few<S: Simd, E: Element>(s: S, p: &Panel<'_, E>) {
-    let m = p.offsets.len();
+    let rows = p.offsets.len();
+    let height = rows.div_ceil(rows.div_ceil(S::HIGH.0).max(1));
+    let most = if height <= S::LOW.0 { S::LOW.1 } else { S::HIGH.1 };
     let block = block(p.k);
     let mut n = 0;
     while n < p.n {
-        let nr = width(p.n - n, S::FEW.1);
-        let mut totals = [0.0; TILE_MAX];
+        let nr = if p.n - n >= most { most } else { 1 };
+        let mut totals = [0.0; FEW_SUMS];
         let mut from = 0;
         while from < p.k {
             // SAFETY: row `n < p.n` and `from < k` lie within the panel.
-            let (a, w) = unsafe { (p.a.add(from), p.w.add(n * p.ldw + from)) };
-            let at = At {
-                a,
-                lda: p.lda,
-                w,
-                ldw: p.ldw,
-                k: block.min(p.k - from),
-                ahead: w.wrapping_add(nr * p.ldw).cast(),
-                ldp: p.ldw * size_of::<E>(),
-                step: LANES * size_of::<E>(),
-            };
-            // SAFETY: rows `n..n + nr` and all rows of activations lie within the panel.
-            unsafe { shaped::<S, E, false, true>(s, &at, totals.as_mut_ptr(), m, nr) };
+            let w = unsafe { p.w.add(n * p.ldw + from) };
+            let mut m = 0;
+            while m < rows {
+                let at = At {
+                    // SAFETY: row `m` lies within the panel.
+                    a: unsafe { p.a.add(m * p.lda + from) },
+                    lda: p.lda,
+                    w,
+                    ldw: p.ldw,
+                    k: block.min(p.k - from),
+                    ahead: w.wrapping_add(nr * p.ldw).cast(),
+                    ldp: p.ldw * size_of::<E>(),
+                    step: LANES * size_of::<E>(),
+                };
+                let mr = height.min(rows - m);
+                // SAFETY: rows `n..n + nr` of weights and `m..m + mr` of activations lie within the panel.
+                unsafe {
+                    let totals = totals[m * nr..(m + mr) * nr].as_mut_ptr();
+                    if m == 0 {
+                        shaped::<S, E, false, true>(s, &at, totals, mr, nr);
+                    } else {
+                        shaped::<S, E, false, false>(s, &at, totals, mr, nr);
+                    }
+                }
+                m += mr;
+            }
             from += block;
         }
-        finish(s, p, 0, m, n, nr, &totals[..m * nr]);
+        finish(s, p, 0, rows, n, nr, &totals[..rows * nr]);
         n += nr;
     }
 }

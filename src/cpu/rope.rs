@@ -52,10 +52,13 @@ impl Ropes {
         values
             .try_reserve_exact(len.saturating_mul(head_dim))
             .map_err(|_| Error::Backend(format!("no memory for the rotary angles of {len} positions")))?;
+        // Where the table is made, the powers cost more than all sines and cosines.
+        let frequencies: Vec<f64> =
+            (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
         for position in 0..len {
-            let angle = |i: usize| position as f64 * theta.powf(-2.0 * i as f64 / head_dim as f64);
-            values.extend((0..half).map(|i| angle(i).cos() as f32));
-            values.extend((0..half).map(|i| angle(i).sin() as f32));
+            let angles = frequencies.iter().map(|frequency| position as f64 * frequency);
+            values.extend(angles.clone().map(|angle| angle.cos() as f32));
+            values.extend(angles.map(|angle| angle.sin() as f32));
         }
         let angles = Arc::new(Angles { half, values });
         match found {

@@ -34,7 +34,9 @@ impl Simd for Avx2 {
     type V = Pair;
 
     const TOGETHER: usize = 1;
-    const FEW: (usize, usize) = (3, 2);
+    const LOW: (usize, usize) = (1, 4);
+    const HIGH: (usize, usize) = (3, 2);
+    const FEW: usize = 6;
     const TILE: (usize, usize) = (3, 2);
 
     ops! {
@@ -128,9 +130,11 @@ impl Simd for Avx2 {
         out
     }
     #[inline(always)]
-    fn prefetch(self, p: *const u8) {
+    fn prefetch<const FAR: bool>(self, p: *const u8) {
         // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        unsafe {
+            if FAR { _mm_prefetch::<_MM_HINT_T1>(p.cast()) } else { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
     }
 }
 

@@ -31,7 +31,9 @@ impl Simd for Avx512 {
     type V = __m512;
 
     const TOGETHER: usize = 4;
-    const FEW: (usize, usize) = (6, 4);
+    const LOW: (usize, usize) = (6, 4);
+    const HIGH: (usize, usize) = (8, 3);
+    const FEW: usize = 16;
     const TILE: (usize, usize) = (4, 6);
 
     ops! {
@@ -121,9 +123,11 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn prefetch(self, p: *const u8) {
+    fn prefetch<const FAR: bool>(self, p: *const u8) {
         // SAFETY: a prefetch never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        unsafe {
+            if FAR { _mm_prefetch::<_MM_HINT_T1>(p.cast()) } else { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
     }
 }
 

@@ -64,9 +64,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes.
     type V: Copy;
 
-    /// Tile (rows of activations at most, rows of weights) where few rows share the call.
-    const FEW: (usize, usize);
-    /// Tile where there are more.
+    /// Largest flat tile (rows of activations, rows of weights) for the first rows of activations ...
+    const LOW: (usize, usize);
+    /// ... and the largest tile for a few more. Both take weights as they are.
+    const HIGH: (usize, usize);
+    /// Rows of activations up to which weights are taken as they are, in tiles of such heights.
+    const FEW: usize;
+    /// Tile over weights that were widened for many rows of activations.
     const TILE: (usize, usize);
     /// Queries of attention that share the values they read: 4 or 1.
     const TOGETHER: usize;
@@ -120,8 +124,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
         self.load(&out)
     }
-    /// Hints that the line at `p` will be read soon. Any address is allowed.
-    fn prefetch(self, p: *const u8);
+    /// Hints that the line at `p` will be read soon, from L1 or, if `FAR`, from L2. Any address is allowed.
+    fn prefetch<const FAR: bool>(self, p: *const u8);
 
     /// All lanes zero.
     #[inline(always)]
@@ -158,9 +162,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
 /// How a matrix or a cache stores one value.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
-    /// Whether widening costs instructions.
-    const NARROW: bool;
-
     /// Sixteen values, widened.
     ///
     /// # Safety
@@ -176,8 +177,6 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
 }
 
 impl Element for f32 {
-    const NARROW: bool = false;
-
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, p: *const f32) -> S::V {
         // SAFETY: the caller vouches for 16 values; an array of f32 has the alignment of f32.
@@ -195,8 +194,6 @@ impl Element for f32 {
 }
 
 impl Element for u16 {
-    const NARROW: bool = true;
-
     #[inline(always)]
     unsafe fn load<S: Simd>(s: S, p: *const u16) -> S::V {
         // SAFETY: the caller vouches for 16 values.

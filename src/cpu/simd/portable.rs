@@ -22,7 +22,9 @@ impl Simd for Portable {
     type V = [f32; LANES];
 
     const TOGETHER: usize = 1;
-    const FEW: (usize, usize) = (2, 2);
+    const LOW: (usize, usize) = (1, 4);
+    const HIGH: (usize, usize) = (2, 2);
+    const FEW: usize = 4;
     const TILE: (usize, usize) = (2, 2);
 
     #[inline(always)]
@@ -117,5 +119,5 @@ impl Simd for Portable {
         out
     }
     #[inline(always)]
-    fn prefetch(self, _: *const u8) {}
+    fn prefetch<const FAR: bool>(self, _: *const u8) {}
 }
