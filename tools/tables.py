@@ -52,7 +52,15 @@ def cpu():
     return markdown(head, rows) + note
 
 
-TABLES = {"cpu": cpu}
+def sample():
+    """Held-out likelihood of the sample model in each mode."""
+    scores = json.loads((ROOT / "models" / "photon-austen-7m" / "scores.json").read_text())
+    bits = scores["bits_per_byte"]
+    rows = [[f"`{mode}`", f"{value:.3f}", f"{100 * (value / bits['exact'] - 1):+.1f} %"] for mode, value in bits.items()]
+    return markdown(["mode", "bits per byte", "against `exact`"], rows)
+
+
+TABLES = {"cpu": cpu, "sample": sample}
 
 
 def main():
