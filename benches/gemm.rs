@@ -64,7 +64,8 @@ fn ours(c: &mut Criterion, lines: &RefCell<Vec<Line>>, threads: usize, dtype: Dt
         CpuBackend::new(CpuOptions { dtype, threads: Some(threads), isa: None }).expect("a backend");
     let (name, width) = if dtype == Dtype::F32 { ("f32", 4) } else { ("bf16", 2) };
     for (n, k) in SHAPES {
-        let weight = Tensor::from_f32("weight", &[n, k], &values(n * k, 1)).to_dtype(dtype);
+        let weight =
+            Tensor::from_f32("weight", &[n, k], &values(n * k, 1)).expect("a matrix").to_dtype(dtype);
         let copies: Vec<_> = (0..(ROTATED / (n * k * width)).max(2))
             .map(|_| {
                 // A conversion there and back copies the tensor.
