@@ -1,9 +1,9 @@
 //! Seeded random weights: for benchmarks of full-size presets and for tests of any shape.
 
-use half::{bf16, f16};
+use half::f16;
 use rayon::prelude::*;
 
-use super::tensor::{Lines, Storage};
+use super::tensor::{Lines, Storage, round_bf16};
 use super::{Checkpoint, Dtype, Tensor, layout};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ impl Checkpoint {
                 let mut lines = Lines::zeroed(shape.iter().product::<usize>() * dtype.size())?;
                 match dtype {
                     Dtype::F32 => fill(lines.elements_mut::<f32>(), |i| number(key, i)),
-                    Dtype::Bf16 => fill(lines.elements_mut(), |i| bf16::from_f32(number(key, i))),
+                    Dtype::Bf16 => fill(lines.elements_mut(), |i| round_bf16(number(key, i))),
                     Dtype::F16 => fill(lines.elements_mut(), |i| f16::from_f32(number(key, i))),
                 }
                 Ok(Tensor::new(&name, dtype, shape, Storage::Owned(lines)))

@@ -141,6 +141,17 @@ fn conversion_rounds_to_nearest_even_and_shares_what_is_equal() {
 }
 
 #[test]
+fn rounding_to_bf16_is_that_of_the_half_crate() {
+    // Every upper half, with lower halves around the points where rounding turns.
+    for upper in 0..=u16::MAX {
+        for lower in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+            let x = f32::from_bits(u32::from(upper) << 16 | lower);
+            assert_eq!(tensor::round_bf16(x).to_bits(), bf16::from_f32(x).to_bits(), "{:#x}", x.to_bits());
+        }
+    }
+}
+
+#[test]
 fn a_shape_that_its_values_do_not_fill_is_an_error() {
     assert!(Tensor::from_f32("t", &[2, 3], &[0.0; 5]).unwrap_err().to_string().contains("values of t"));
     assert!(Tensor::from_f32("t", &[usize::MAX, usize::MAX], &[0.0; 1]).is_err());

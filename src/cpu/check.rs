@@ -118,7 +118,7 @@ pub(crate) fn apart(
     }
     let gap = match rows {
         RowMap::Blocks { len, .. } if n <= len => 1,
-        RowMap::Blocks { len, stride, .. } if len == 1 => stride,
+        RowMap::Blocks { len: 1, stride, .. } => stride,
         RowMap::Blocks { len, stride, .. } => usize::from(stride >= len),
         RowMap::List(list) => {
             let list = &list[..n];

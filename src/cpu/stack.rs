@@ -185,10 +185,13 @@ impl CpuBackend {
                         let position = cache.len + j;
                         let row = rotate(i, position);
                         let new = &row[heads.query_width()..];
-                        // SAFETY: `ensure` made room for `position`, which belongs to row `i` alone.
-                        match &cache.store {
-                            Store::F32(data) => unsafe { append(cache, data, layer, position, new) },
-                            Store::Bf16(data) => unsafe { append(cache, data, layer, position, new) },
+                        // SAFETY: `ensure` made room for `position`, which belongs to row `i` alone because a lane
+                        // takes part once.
+                        unsafe {
+                            match &cache.store {
+                                Store::F32(data) => append(cache, data, layer, position, new),
+                                Store::Bf16(data) => append(cache, data, layer, position, new),
+                            }
                         }
                     });
                 });

@@ -74,8 +74,8 @@ pub struct GenerateArgs {
     /// Token ids to continue: 1,2,3 or @FILE; "" is the empty prompt
     #[arg(long, value_name = "IDS", allow_hyphen_values = true)]
     pub tokens: Option<String>,
-    /// How to generate
-    #[arg(long, value_enum, default_value = "recgen")]
+    /// How to generate: exact reads best, recgen keeps least memory and is fastest
+    #[arg(long, value_enum, default_value = "exact")]
     pub mode: Mode,
     /// recgen only: encode the last K generated meta-contexts again after every K
     #[arg(long, value_name = "K", value_parser = within::<1, COUNT>)]

@@ -1,10 +1,10 @@
 //! From arguments to an engine: the device, the storage type, the mode.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use photon_kernels::Result;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::cpu::{CpuBackend, CpuOptions};
 use photon_kernels::generate::{Engine, Mode};
-use photon_kernels::Result;
 
 use crate::args;
 

@@ -1,9 +1,9 @@
 //! `photon info`: parameters by module, and what a token of context costs.
 
+use photon_kernels::Result;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::config::{Config, ModelType};
 use photon_kernels::presets::{CacheBytes, Module, ModuleTable, cache_bytes_per_token, preset};
-use photon_kernels::Result;
 
 use crate::args::InfoArgs;
 use crate::{input, output};

@@ -126,22 +126,22 @@ fn passes_that_do_not_fit_are_refused() {
     refused(step(3, 0, 0, 2), "multiple of rows");
     refused(step(3, 0, 0, 0), "rows");
 
-    let mut cache = b.cache(2, HEADS, 0).unwrap();
-    let mut stream = |n, layer, rows: &[usize]| {
-        let mut caches = [&mut cache];
-        qkv(HEADS, n, layer, &mut Attention::Stream { caches: &mut caches, rows })
+    let mut caches = [b.cache(2, HEADS, 0).unwrap(), b.cache(2, HEADS, 0).unwrap()];
+    let mut stream = |n, layer, lanes: &[usize], rows: &[usize]| {
+        qkv(HEADS, n, layer, &mut Attention::Stream { caches: &mut caches, lanes, rows })
     };
-    refused(stream(3, 0, &[2]), "sum of rows");
-    refused(stream(3, 0, &[2, 1]), "caches");
-    refused(stream(0, 0, &[0]), "rows of a sequence");
-    refused(stream(3, 2, &[3]), "layer is 2");
-    refused(stream(usize::MAX, 0, &[usize::MAX]), "x");
-    let mut caches = [&mut cache];
-    let mut attention = Attention::Stream { caches: &mut caches, rows: &[3] };
+    refused(stream(3, 0, &[0], &[2]), "sum of rows");
+    refused(stream(3, 0, &[0], &[2, 1]), "number of lanes");
+    refused(stream(0, 0, &[0], &[0]), "rows of a sequence");
+    refused(stream(3, 2, &[1], &[3]), "layer is 2");
+    refused(stream(3, 0, &[2], &[3]), "lanes[0] is 2");
+    refused(stream(3, 0, &[1, 0], &[2, 1]), "lanes[1] is 0");
+    refused(stream(3, 0, &[1, 1], &[2, 1]), "lanes[1] is 1");
+    refused(stream(usize::MAX, 0, &[0], &[usize::MAX]), "x");
+    let mut attention = Attention::Stream { caches: &mut caches, lanes: &[1], rows: &[3] };
     refused(b.attend(HEADS, &packed, 3, 0, &mut attention, &mut out), "qkv comes before attend");
     refused(b.commit(&mut attention), "never appended");
-    let mut other = b.cache(1, Heads { head_dim: 2, ..HEADS }, 0).unwrap();
-    let mut caches = [&mut other];
-    let mut attention = Attention::Stream { caches: &mut caches, rows: &[3] };
+    let mut other = [b.cache(1, Heads { head_dim: 2, ..HEADS }, 0).unwrap()];
+    let mut attention = Attention::Stream { caches: &mut other, lanes: &[0], rows: &[3] };
     refused(b.attend(HEADS, &packed, 3, 0, &mut attention, &mut out), "made for");
 }

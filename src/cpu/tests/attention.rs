@@ -107,16 +107,16 @@ fn streams_agree_with_f64_for_every_head_width() {
         for heads in geometries(&mut random) {
             let n = random.within(1..=40);
             let case = Case::new(&mut random, heads, n);
-            let mut cache = backend.cache(1, heads, 3).unwrap();
-            let mut caches = [&mut cache];
-            let got = case.pass(&backend, 0, n, &mut Attention::Stream { caches: &mut caches, rows: &[n] });
+            let mut caches = [backend.cache(1, heads, 3).unwrap()];
+            let mut attention = Attention::Stream { caches: &mut caches, lanes: &[0], rows: &[n] };
+            let got = case.pass(&backend, 0, n, &mut attention);
             let what = format!("{:?} {heads:?} {n} rows", backend.isa());
             match backend.dtype() {
                 Dtype::F32 => close(&got, &case.want(0..n, |x| x), 1e-5, &what),
                 // A key on the edge between two bfloat16 may round either way.
                 _ => close(&got, &case.want(0..n, to_bf16), 5e-3, &what),
             }
-            assert_eq!(cache.len(), n);
+            assert_eq!(caches[0].len(), n);
         }
     }
 }
@@ -130,16 +130,15 @@ fn ragged_streams_give_each_sequence_what_it_gets_alone() {
             let total: usize = lengths.iter().sum();
             let case = Case::new(&mut random, heads, total);
             let mut caches: Vec<_> = lengths.iter().map(|_| backend.cache(1, heads, 0).unwrap()).collect();
-            let mut all: Vec<_> = caches.iter_mut().collect();
-            let mut attention = Attention::Stream { caches: &mut all, rows: &lengths };
+            let mut attention =
+                Attention::Stream { caches: &mut caches, lanes: &[0, 1, 2, 3], rows: &lengths };
             let together = case.pass(&backend, 0, total, &mut attention);
             let mut first = 0;
             for n in lengths {
                 // Alone, and moreover row by row.
-                let mut cache = backend.cache(1, heads, 100).unwrap();
+                let mut caches = [0, 100].map(|capacity| backend.cache(1, heads, capacity).unwrap());
                 for i in first..first + n {
-                    let mut caches = [&mut cache];
-                    let mut attention = Attention::Stream { caches: &mut caches, rows: &[1] };
+                    let mut attention = Attention::Stream { caches: &mut caches, lanes: &[1], rows: &[1] };
                     let alone = case.pass(&backend, i, 1, &mut attention);
                     let width = heads.query_width();
                     assert!(bits(&alone) == bits(&together[i * width..(i + 1) * width]), "row {i}");
@@ -199,9 +198,9 @@ fn avx2_and_avx512_attend_with_the_same_bits() {
             let case = Case::new(&mut random, heads, 35);
             let [a, b] = [Isa::Avx2, Isa::Avx512].map(|isa| {
                 let backend = backend(isa, dtype, 1);
-                let mut cache = backend.cache(1, heads, 3).unwrap();
-                let mut caches = [&mut cache];
-                bits(&case.pass(&backend, 0, 35, &mut Attention::Stream { caches: &mut caches, rows: &[35] }))
+                let mut caches = [backend.cache(1, heads, 3).unwrap()];
+                let mut attention = Attention::Stream { caches: &mut caches, lanes: &[0], rows: &[35] };
+                bits(&case.pass(&backend, 0, 35, &mut attention))
             });
             assert!(a == b, "{heads:?} {dtype:?}");
         }
@@ -215,8 +214,8 @@ fn a_truncated_cache_continues_as_if_nothing_had_been_there() {
     let case = Case::new(&mut random, HEADS, 20);
     let mut cache = backend.cache(1, HEADS, 4).unwrap();
     let pass = |cache: &mut crate::cpu::CpuCache, first, n: usize| {
-        let mut caches = [cache];
-        case.pass(&backend, first, n, &mut Attention::Stream { caches: &mut caches, rows: &[n] })
+        let caches = std::slice::from_mut(cache);
+        case.pass(&backend, first, n, &mut Attention::Stream { caches, lanes: &[0], rows: &[n] })
     };
     let whole = pass(&mut cache, 0, 20);
     cache.truncate(7).unwrap();

@@ -55,7 +55,7 @@ fn backends() -> impl Iterator<Item = CpuBackend> {
 }
 
 fn tensor(name: &str, shape: &[usize], values: &[f32]) -> Tensor {
-    Tensor::from_f32(name, shape, values)
+    Tensor::from_f32(name, shape, values).unwrap()
 }
 
 fn plain(backend: &CpuBackend, outputs: usize, inputs: usize, weights: &[f32]) -> CpuLinear {

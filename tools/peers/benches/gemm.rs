@@ -1,6 +1,6 @@
 //! The matrix kernel against the machine's limits and against the `gemm` crate.
 //!
-//! `cargo bench --no-default-features --bench gemm`; `PHOTON_BENCH_THREADS` sets the threads (default 1). At the end a
+//! `cargo bench -p photon-peers`; `PHOTON_BENCH_THREADS` sets the threads (default 1). At the end a
 //! table gives the fastest run of each case as a share of the limits measured in the same run.
 
 use std::cell::RefCell;
