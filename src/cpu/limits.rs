@@ -19,8 +19,8 @@ const ROUNDS: usize = 400_000;
 /// Independent sums, enough to hide the latency of the addition.
 const SUMS: usize = 12;
 
-/// The rate, in GB/s, at which `threads` threads read memory: the sum over 1 GiB of `f32`, in parts of which the
-/// fastest counts.
+/// The rate, in GB/s, at which `threads` threads read memory: the sum over 1 GiB of `f32`, in the order that
+/// memory answers fastest, in parts of which the fastest counts.
 ///
 /// # Errors
 /// If there is no memory for it, or `threads` is 0.
@@ -74,12 +74,20 @@ entry! {
     fn sum(x: &[f32]) -> f32 = sum_any
 }
 
+/// Eight streams side by side, the next eight prefetched: in order, a page after the other, one core of a Xeon reads
+/// 13 GB/s, like this 20.
 #[inline(always)]
 fn sum_any<S: Simd>(s: S, x: &[f32]) -> f32 {
+    const STREAM: usize = 1024;
     let mut sums = [s.zero(); 8];
-    for lines in x.as_chunks::<LANES>().0.as_chunks::<8>().0 {
-        for (sum, line) in sums.iter_mut().zip(lines) {
-            *sum = s.add(*sum, s.load(line));
+    for block in x.chunks_exact(8 * STREAM) {
+        for at in (0..STREAM).step_by(LANES) {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                let line = &block[j * STREAM + at..];
+                s.prefetch::<false>(line.as_ptr().wrapping_add(8 * STREAM).cast());
+                // SAFETY: `at + 16 ≤ STREAM` values of stream `j`.
+                *sum = s.add(*sum, unsafe { s.load_first(line.as_ptr(), LANES) });
+            }
         }
     }
     sums.into_iter().map(|v| s.sum(v)).sum()
