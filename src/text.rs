@@ -11,6 +11,9 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
 }
 
+/// Longest `tokenizer.json` that is read; large vocabularies take some 30 MB.
+const LONGEST_FILE: u64 = 256 << 20;
+
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     ///
@@ -19,6 +22,10 @@ impl Tokenizer {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let fail = |message: &str| Error::Tokenizer(format!("{}: {}", path.display(), one_line(message)));
+        let about = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        if !about.is_file() || about.len() > LONGEST_FILE {
+            return Err(fail(&format!("not a regular file of at most {LONGEST_FILE} bytes")));
+        }
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         if bytes.is_empty() {
             return Err(fail("the file is empty"));
@@ -52,10 +59,15 @@ impl Tokenizer {
     /// The tokens of a text; no special tokens are added.
     ///
     /// # Errors
-    /// If the tokenizer refuses the text.
+    /// If the tokenizer refuses the text, or has no token for any of it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding =
             self.inner.encode(text, false).map_err(|e| Error::Tokenizer(one_line(&e.to_string())))?;
+        if encoding.is_empty() && !text.is_empty() {
+            return Err(Error::Tokenizer(
+                "it has no token for any of the text; tokenizer.json is incomplete".into(),
+            ));
+        }
         Ok(encoding.get_ids().to_vec())
     }
 

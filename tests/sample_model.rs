@@ -5,8 +5,9 @@ mod common;
 use std::path::Path;
 
 use common::engine;
-use photon_kernels::checkpoint::{Checkpoint, Dtype};
-use photon_kernels::generate::Mode;
+use photon_kernels::checkpoint::{Checkpoint, Dtype, Tensor};
+use photon_kernels::cpu::{CpuBackend, CpuOptions};
+use photon_kernels::generate::{Engine, Mode};
 
 fn sample() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/photon-austen-7m")
@@ -19,7 +20,7 @@ fn scores_of_the_sample_model_are_those_of_pytorch() {
     let check = &scores["check"];
     let tokens: Vec<u32> = serde_json::from_value(check["tokens"].clone()).expect("tokens");
     let prompt = check["prompt"].as_u64().expect("a prompt length") as usize;
-    let checkpoint = Checkpoint::open(&sample()).expect("the sample model");
+    let checkpoint = Checkpoint::open(sample()).expect("the sample model");
     let modes = [
         ("exact", Mode::Exact),
         ("hiergen", Mode::HierGen),
@@ -47,7 +48,7 @@ fn scores_of_the_sample_model_are_those_of_pytorch() {
 fn the_sample_model_prefers_english_to_the_same_words_shuffled() {
     let tokenizer =
         photon_kernels::text::Tokenizer::from_file(sample().join("tokenizer.json")).expect("a tokenizer");
-    let checkpoint = Checkpoint::open(&sample()).expect("the sample model");
+    let checkpoint = Checkpoint::open(sample()).expect("the sample model");
     let engine = engine(&checkpoint, Dtype::Bf16);
     let english =
         "She was very glad to see her sister, and they walked together in the garden until it was dark.";
@@ -63,4 +64,31 @@ fn the_sample_model_prefers_english_to_the_same_words_shuffled() {
         let (plain, jumbled) = (bits_per_byte(english), bits_per_byte(&shuffled));
         assert!(plain < 2.5 && plain + 0.3 < jumbled, "{mode}: {plain} against {jumbled} bits per byte");
     }
+}
+
+#[test]
+fn weights_that_overflow_are_an_error_and_not_a_score() {
+    let plain = common::checkpoint(3, Dtype::F32);
+    let with = |value: f32| {
+        let tensors: Vec<Tensor> = plain
+            .tensors()
+            .map(|tensor| match tensor.name() {
+                "lm_head.weight" => {
+                    let values: Vec<f32> = tensor.to_f32().iter().map(|x| x.signum() * value).collect();
+                    Tensor::from_f32(tensor.name(), tensor.shape(), &values).expect("a tensor")
+                }
+                _ => tensor.clone(),
+            })
+            .collect();
+        Checkpoint::from_tensors(plain.config().clone(), tensors).expect("a checkpoint")
+    };
+    // Finite as f32, infinite once rounded to bf16.
+    let backend =
+        CpuBackend::new(CpuOptions { dtype: Dtype::Bf16, ..CpuOptions::default() }).expect("a backend");
+    let error = Engine::new(backend, &with(f32::MAX)).err().expect("an error").to_string();
+    assert!(error.contains("lm_head.weight") && error.contains("bf16"), "{error}");
+    // Finite weights, infinite logits of both signs.
+    let engine = engine(&with(f32::MAX), Dtype::F32);
+    let error = engine.score(&[0, 1, 2], Mode::Exact, 0, &mut |_, _| ()).expect_err("an error").to_string();
+    assert!(error.contains("token") && !error.contains('\n'), "{error}");
 }

@@ -51,7 +51,15 @@ impl Matrix {
                 tensor.shape()
             )));
         }
-        let tensor = if tensor.dtype() == dtype { tensor.clone() } else { tensor.to_dtype(dtype) };
+        let converted = tensor.dtype() != dtype;
+        let tensor = tensor.to_dtype(dtype);
+        // The checkpoint was checked as it is stored; what is rounded here may have left the range.
+        if converted && let Some(at) = tensor.first_non_finite() {
+            return Err(Error::Checkpoint(format!(
+                "{}: element {at} is not finite as {dtype}; keep the weights in another dtype",
+                tensor.name()
+            )));
+        }
         let narrow = dtype == Dtype::Bf16;
         let size = if narrow { size_of::<u16>() } else { size_of::<f32>() };
         let bytes = tensor.bytes();

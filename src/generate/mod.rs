@@ -43,8 +43,11 @@ pub enum Mode {
 
 impl Mode {
     /// The mode without what makes no difference: `refresh = 1` is HierGen, and so is RecGen of a single level,
-    /// which has no latent bottleneck. The flat baseline has the `exact` mode only.
-    fn settle(self, config: &Config) -> Result<Self> {
+    /// which has no latent bottleneck.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for `refresh = 0`, and for a parallel mode of the flat baseline, which has `exact` only.
+    pub fn settle(self, config: &Config) -> Result<Self> {
         if config.model_type == ModelType::Vanilla && self != Mode::Exact {
             return Err(Error::argument(format!("mode is {self}; a vanilla model has the mode exact only")));
         }

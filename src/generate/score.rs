@@ -32,7 +32,7 @@ impl<B: Backend> Engine<B> {
     ///
     /// # Errors
     /// [`Error::Argument`] for a token out of the vocabulary, `refresh = 0`, or a RecGen prompt that is longer than
-    /// the text or not a multiple of the meta-context.
+    /// the text or not a multiple of the meta-context. [`Error::Checkpoint`] where the model computes NaN.
     pub fn score(
         &self,
         tokens: &[u32],
@@ -57,7 +57,7 @@ impl<B: Backend> Engine<B> {
         }
         let mode = mode.settle(self.config())?;
         let mut progress = |done: usize| progress(done.min(tokens.len()), tokens.len());
-        self.backend.enter(|| {
+        let scores = self.backend.enter(|| {
             let model = match &self.network {
                 Network::Hierarchical(model) => model,
                 Network::Flat(model) => return model.score(&self.backend, tokens, &mut progress),
@@ -73,7 +73,13 @@ impl<B: Backend> Engine<B> {
             }
             scoring.log_probs.truncate(tokens.len());
             Ok(scoring.log_probs)
-        })
+        })?;
+        match scores.iter().position(|score| score.is_nan()) {
+            None => Ok(scores),
+            Some(at) => Err(Error::Checkpoint(format!(
+                "the log-probability of token {at} is not a number: the weights overflow in the forward pass"
+            ))),
+        }
     }
 }
 

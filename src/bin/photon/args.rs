@@ -202,9 +202,9 @@ pub struct BenchArgs {
     /// Tokens to generate
     #[arg(long, value_name = "N", requires = "prompt_tokens", value_parser = within::<1, COUNT>)]
     pub new_tokens: Option<usize>,
-    /// How to generate
-    #[arg(long, value_enum, default_value = "recgen")]
-    pub mode: Mode,
+    /// How to generate [default: recgen; exact for a vanilla model, which has no other]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
     /// Sequences side by side
     #[arg(long, value_name = "B", default_value_t = 1, value_parser = within::<1, BATCH>)]
     pub batch: usize,

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use photon_kernels::Result;
 use photon_kernels::checkpoint::Checkpoint;
+use photon_kernels::config::ModelType;
 use photon_kernels::cpu::{CpuBackend, limits};
 use photon_kernels::generate::{Bottleneck, Engine, Request};
 use photon_kernels::presets::preset;
 use photon_kernels::sampling::{Sampling, philox4x32_10};
 
 use crate::args::{BenchArgs, Device};
-use crate::{engine, memory, output};
+use crate::{args, engine, memory, output};
 
 #[derive(serde::Serialize)]
 struct Json {
@@ -57,7 +58,9 @@ struct Limits {
 /// Measures, and prints the figures.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let config = preset(&args.preset)?;
-    let mode = engine::mode(args.mode, None)?;
+    let vanilla = config.model_type == ModelType::Vanilla;
+    let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
+    let mode = engine::mode(mode, None)?.settle(&config)?;
     let (prompt, new) = args.lengths();
     let checkpoint = Checkpoint::random(&config, 0, args.dtype.into())?;
     let weight_bytes = checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum();

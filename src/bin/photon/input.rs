@@ -55,6 +55,9 @@ pub fn tokens(argument: &str, vocab_size: usize) -> Result<Vec<u32>> {
     let Some(path) = argument.strip_prefix('@') else {
         return ids(argument, "--tokens", vocab_size);
     };
+    if path.is_empty() {
+        return Err(Error::argument("--tokens @ names no file"));
+    }
     let text = text_file(Path::new(path))?;
     ids(&text, path, vocab_size)
 }

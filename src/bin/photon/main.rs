@@ -13,6 +13,7 @@ mod score;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use photon_kernels::{Error, Result};
 
 use args::{Args, Command};
@@ -34,7 +35,13 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            output::complain(&usage_line(&error.to_string()));
+            let message = match error.kind() {
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    "a command is needed: generate, score, info or bench; --help describes them".into()
+                }
+                _ => usage_line(&error.to_string()),
+            };
+            output::complain(&message);
             return ExitCode::from(BAD_INPUT);
         }
     };
