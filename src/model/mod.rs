@@ -1,7 +1,7 @@
 //! The forward pass of PHOTON, written once over a [`Backend`].
 //!
 //! [`Photon`] holds the weights; [`State`] what a batch of sequences remembers; [`Work`] the memory that a pass
-//! works in. [`hierarchy`] puts the levels together.
+//! works in. `hierarchy` puts the levels together.
 
 mod buffers;
 mod decoder;
