@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the full-size presets on this machine's CPU and rewrites the tables made from the results.
 # Writes docs/results/bench.json: one object per run, in the form that `photon bench --json` prints.
-# Usage: tools/bench.sh [SECONDS-SAVING NEW TOKENS], by default the paper's DE regime cut to 256 new tokens.
+# Usage: tools/bench.sh [NEW_TOKENS], 256 by default: the paper's DE regime (128 + 2048 tokens) cut short.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 new=${1:-256}

@@ -173,11 +173,7 @@ impl<'a, B: Backend> Scoring<'a, B> {
         let (from, out) = (RowMap::from(at * units), &mut work.decoded[top - 1]);
         backend.copy(&self.evolved, from, out, RowMap::DENSE, n * units, model.width)?;
         model.shift(backend, work, carry, top - 1, &[0], &[n])?;
-        for l in (2..top).rev() {
-            model.unfold_level(backend, work, l, n, Feed::Own)?;
-            model.shift(backend, work, carry, l - 1, &[0], &[n])?;
-        }
-        Ok(())
+        model.unfold_below(backend, work, carry, &[0], &[n], Feed::Own, top - 1)
     }
 
     /// A refresh: the true tokens of `n` meta-contexts replace their reconstructions at the top.

@@ -88,7 +88,7 @@ impl<B: Backend> Photon<B> {
     }
 
     /// Sets the conditioning latents of level `L` to each lane's latent: what the first of its next meta-contexts is
-    /// conditioned on. Row `offsets(metas)[i]` belongs to lane `i`. Call before [`Photon::encode`].
+    /// conditioned on. They go to the first row of each lane. Call before [`Photon::encode`].
     pub(crate) fn condition_first(
         &self,
         backend: &B,
@@ -126,7 +126,22 @@ impl<B: Backend> Photon<B> {
         metas: &[usize],
         feed: Feed,
     ) -> Result<()> {
-        for l in (2..=self.depth()).rev() {
+        self.unfold_below(backend, work, carry, lanes, metas, feed, self.depth())
+    }
+
+    /// [`Photon::unfold`] from level `highest` on, whose conditioning latents are ready.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn unfold_below(
+        &self,
+        backend: &B,
+        work: &mut Work<B>,
+        carry: &mut Carry<B>,
+        lanes: &[usize],
+        metas: &[usize],
+        feed: Feed,
+        highest: usize,
+    ) -> Result<()> {
+        for l in (2..=highest).rev() {
             self.unfold_level(backend, work, l, metas.iter().sum(), feed)?;
             self.shift(backend, work, carry, l - 1, lanes, metas)?;
         }
