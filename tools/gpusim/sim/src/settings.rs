@@ -1,0 +1,138 @@
+//! What a user can choose: `GPUSIM_*` variables.
+
+use std::path::PathBuf;
+
+/// How tensor-core instructions round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// The published bit-accurate models: truncation width, chaining and order of the architecture.
+    Exact,
+    /// f32 accumulation, for whole-model runs.
+    #[default]
+    Fast,
+}
+
+/// Which lanes and warps run first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// Lanes with the lowest program counter first, warps in a seeded order.
+    #[default]
+    Lowest,
+    /// Lanes and warps in a seeded random order, with short turns.
+    Random,
+}
+
+/// Settings of a [`Device`](crate::Device).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `GPUSIM_SEED`: the same seed gives the same run.
+    pub seed: u64,
+    /// `GPUSIM_SCHEDULE`: `lowest` or `random`.
+    pub schedule: Schedule,
+    /// `GPUSIM_CHECKS`: races, barrier divergence, uninitialised shared memory. Bounds, alignment and freed memory are
+    /// always checked.
+    pub checks: bool,
+    /// `GPUSIM_CHECK_GLOBAL_INIT`: also report reads of global memory that nothing has written.
+    pub check_global_init: bool,
+    /// `GPUSIM_ARITHMETIC`: `exact` or `fast`.
+    pub arithmetic: Arithmetic,
+    /// `GPUSIM_THREADS`: operating-system threads that run CTAs. More than one gives up the promise that a seed
+    /// determines the run, for programs whose CTAs race or add floats atomically.
+    pub threads: usize,
+    /// `GPUSIM_INSTRUCTION_LIMIT`: warp instructions after which a launch is given up as hanging.
+    pub instruction_limit: u64,
+    /// `GPUSIM_MEMORY`: nominal bytes of device memory.
+    pub memory_bytes: u64,
+    /// `GPUSIM_REPORT`: file that gets one JSON line of counters per launch.
+    pub report: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            seed: 0,
+            schedule: Schedule::default(),
+            checks: true,
+            check_global_init: false,
+            arithmetic: Arithmetic::default(),
+            threads: 1,
+            instruction_limit: 200_000_000_000,
+            memory_bytes: 80 << 30,
+            report: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Settings from `GPUSIM_*` variables; what is absent has its default.
+    ///
+    /// # Errors
+    /// Names the variable whose value is not understood.
+    pub fn from_env() -> Result<Settings, String> {
+        Settings::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        let number = |name: &str, default: u64| match lookup(name) {
+            None => Ok(default),
+            Some(text) => text.trim().parse().map_err(|_| format!("{name}={text}: not a number")),
+        };
+        let flag = |name: &str, default: bool| match lookup(name).as_deref().map(str::trim) {
+            None => Ok(default),
+            Some("1" | "on" | "true") => Ok(true),
+            Some("0" | "off" | "false") => Ok(false),
+            Some(text) => Err(format!("{name}={text}: not on or off")),
+        };
+        settings.seed = number("GPUSIM_SEED", settings.seed)?;
+        settings.threads = number("GPUSIM_THREADS", settings.threads as u64)?.clamp(1, 1024) as usize;
+        settings.instruction_limit = number("GPUSIM_INSTRUCTION_LIMIT", settings.instruction_limit)?;
+        settings.memory_bytes = number("GPUSIM_MEMORY", settings.memory_bytes)?;
+        settings.checks = flag("GPUSIM_CHECKS", settings.checks)?;
+        settings.check_global_init = flag("GPUSIM_CHECK_GLOBAL_INIT", settings.check_global_init)?;
+        settings.report = lookup("GPUSIM_REPORT").filter(|path| !path.is_empty()).map(PathBuf::from);
+        if let Some(text) = lookup("GPUSIM_ARITHMETIC") {
+            settings.arithmetic = match text.trim() {
+                "exact" => Arithmetic::Exact,
+                "fast" => Arithmetic::Fast,
+                _ => return Err(format!("GPUSIM_ARITHMETIC={text}: not exact or fast")),
+            };
+        }
+        if let Some(text) = lookup("GPUSIM_SCHEDULE") {
+            settings.schedule = match text.trim() {
+                "lowest" => Schedule::Lowest,
+                "random" => Schedule::Random,
+                _ => return Err(format!("GPUSIM_SCHEDULE={text}: not lowest or random")),
+            };
+        }
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_override_defaults() {
+        let settings = Settings::from_lookup(|name| match name {
+            "GPUSIM_SEED" => Some("17".into()),
+            "GPUSIM_ARITHMETIC" => Some("exact".into()),
+            "GPUSIM_SCHEDULE" => Some("random".into()),
+            "GPUSIM_CHECKS" => Some("off".into()),
+            _ => None,
+        })
+        .unwrap();
+        assert_eq!(settings.seed, 17);
+        assert_eq!(settings.arithmetic, Arithmetic::Exact);
+        assert_eq!(settings.schedule, Schedule::Random);
+        assert!(!settings.checks);
+        assert_eq!(settings.threads, 1);
+    }
+
+    #[test]
+    fn a_value_that_is_not_understood_is_named() {
+        let error = Settings::from_lookup(|name| (name == "GPUSIM_SEED").then(|| "x".into())).unwrap_err();
+        assert!(error.contains("GPUSIM_SEED=x"), "{error}");
+    }
+}
