@@ -17,6 +17,8 @@ pub struct Module {
     pub variables: Vec<Variable>,
     /// Functions in order: prototypes (no body) and definitions.
     pub functions: Vec<Function>,
+    /// `.alias` directives: the alias, and the function it stands for.
+    pub aliases: Vec<(String, String)>,
 }
 
 /// `.extern`, `.visible`, `.weak`, `.common`, or none.
@@ -89,17 +91,18 @@ pub struct Variable {
     pub space: Space,
     /// Element type.
     pub ty: Type,
-    /// `.v2` or `.v4`: elements per value; 1 otherwise.
+    /// `.v2`, `.v4` or `.v8`: elements per value; 1 otherwise.
     pub vector: u32,
     /// Name. Registers declared as `%r<10>` are expanded by the parser: one variable each, or see [`Body::registers`].
     pub name: String,
-    /// Array dimensions; `[]` is 0.
+    /// Array dimensions. `[]` is 0, or what the initialiser says if there is one.
     pub dims: Vec<u64>,
     /// `.align`, in bytes, if given.
     pub align: Option<u32>,
-    /// `.ptr` attributes of a kernel parameter: (space, align).
+    /// `.ptr` attributes of a kernel parameter: (space, align); an align that is not given is 4.
     pub pointer: Option<(Option<Space>, u32)>,
-    /// Initial value.
+    /// Initial value, one per element (vector elements too), from the first; what follows the last is zero. Rows
+    /// that are shorter than their dimension are padded. Empty if there is no initialiser.
     pub init: Vec<Init>,
     /// Line in the PTX text.
     pub line: u32,
@@ -110,7 +113,7 @@ pub struct Variable {
 pub enum Init {
     /// Bits of an integer of the variable's type.
     Int(i128),
-    /// A floating-point value (`0f…`, `0d…` or decimal), as f64 bits and whether it was written as `0f…`.
+    /// A floating-point value (`0f…`, `0d…` or decimal), as f64.
     Float(f64),
     /// Address of a symbol, plus an offset; `generic(symbol)` sets `generic`. `mask(…)` is applied to the result.
     Symbol {
@@ -147,8 +150,8 @@ pub struct Function {
     pub line: u32,
 }
 
-/// A function's body, flattened: scopes are resolved by renaming (`name` in a nested scope becomes `name$N`), so names
-/// are unique within a function.
+/// A function's body, flattened: scopes are resolved by renaming (`name` in a nested scope becomes `name$N`, whether
+/// or not it shadows another), so names are unique within a function.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     /// Registers: name and type, ranges like `%r<10>` expanded, vectors (`.v2 .f32 %v`) with their length.
@@ -184,9 +187,10 @@ pub struct Instruction {
     /// What stands before the first dot: `ld`, `mma`, `bar`.
     pub opcode: Arc<str>,
     /// Modifiers in order, without dots: `["global", "v4", "b32"]`. `::` stays: `"shared::cluster"`, `"L2::128B"`.
+    /// `.unified` after an address comes last.
     pub modifiers: Vec<Arc<str>>,
-    /// Operands in order. For `call`: returns as a [`Operand::List`], the target, parameters as a list, then the
-    /// prototype's label if there is one.
+    /// Operands in order. For `call`: returns as a [`Operand::List`], the target, parameters as a list (both lists are
+    /// always there, empty if need be), then the label of the prototype or target list if there is one.
     pub operands: Vec<Operand>,
     /// Line in the PTX text.
     pub line: u32,
@@ -197,11 +201,12 @@ pub struct Instruction {
 /// An operand.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
-    /// A register, a special register (`%tid.x`, `%clock64`), a symbol or a label. `%` stays in the name.
+    /// A register, a special register (`%tid.x`, `%clock64`), a symbol or a label. `%` stays in the name, and so do the
+    /// byte and half-word selectors of video instructions (`%r1.b0`, `%r1.h1`).
     Name(String),
     /// `name.x`: a component (0–3) of a vector register that is not a special register.
     Component(String, u32),
-    /// An integer literal.
+    /// An integer literal or constant expression: an i64, or a u64 if that is its type.
     Int(i128),
     /// `0f3F800000`.
     F32(u32),
@@ -211,7 +216,7 @@ pub enum Operand {
     Vector(Vec<Operand>),
     /// `(a, b, …)` of a call.
     List(Vec<Operand>),
-    /// `[base + offset]`. The base is a register, a symbol or an integer.
+    /// `[base + offset]`, also `symbol[i]` outside `mov` and `cvta`. The base is a register, a symbol or an integer.
     Address(Box<Address>),
     /// `a|b`: two destinations (`shfl`, `setp`, `match`, `elect`).
     Pair(Box<Operand>, Box<Operand>),
@@ -219,7 +224,7 @@ pub enum Operand {
     Not(Box<Operand>),
     /// `_`: discarded.
     Sink,
-    /// `symbol + 4` outside brackets.
+    /// `symbol + 4` outside brackets, also `symbol[1]` of `mov` and `cvta`.
     Offset(String, i64),
 }
 
@@ -230,6 +235,7 @@ pub struct Address {
     pub base: Operand,
     /// Bytes added.
     pub offset: i64,
-    /// Coordinates of a tensor operand: `[map, {x, y}]`, else empty.
+    /// Coordinates of a tensor operand: `[map, {x, y}]` gives x and y. Other lists, such as `[tex, sampler, {x, y}]`,
+    /// are kept as written, with a nested vector. Empty for a plain address.
     pub coordinates: Vec<Operand>,
 }

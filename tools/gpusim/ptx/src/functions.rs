@@ -1,0 +1,210 @@
+//! Functions: their heads and the statements of their bodies.
+
+use crate::ast::{Function, Linkage, Location, Space, Variable};
+use crate::declarations::space_of;
+use crate::error::Result;
+use crate::lexer::Kind;
+use crate::parser::Parser;
+use crate::scopes;
+
+impl Parser<'_> {
+    /// `.entry` or `.func` at the cursor, to the end of its body or the semicolon of a prototype.
+    pub(crate) fn function(&mut self, linkage: Linkage) -> Result<()> {
+        let line = self.line();
+        let entry = self.text() == ".entry";
+        self.advance();
+        while self.take_dotted(".attribute") {
+            self.attribute()?;
+        }
+        let returns = if !entry && self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
+        let name = self.identifier("the name of a function")?.to_owned();
+        while self.take_dotted(".attribute") {
+            self.attribute()?;
+        }
+        let params = if self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
+        let directives = self.directives()?;
+        let mut function = Function { linkage, entry, name, returns, params, directives, body: None, line };
+        if self.take_mark(b';') {
+            self.module.functions.push(function);
+            return Ok(());
+        }
+        if !self.is_mark(b'{') {
+            return Err(self.expected("a function body or `;`"));
+        }
+        self.body = Default::default();
+        self.scopes.restart();
+        let at = self.position();
+        for Variable { name, .. } in function.returns.iter().chain(&function.params).filter(|v| v.name != "_")
+        {
+            self.declare(name, at)?;
+        }
+        self.body()?;
+        function.body = Some(std::mem::take(&mut self.body));
+        self.module.functions.push(function);
+        Ok(())
+    }
+
+    /// Performance directives between the head and the body: `.maxntid 128, 1, 1 .minnctapersm 2`.
+    fn directives(&mut self) -> Result<Vec<(String, Vec<u64>)>> {
+        let mut directives = Vec::new();
+        while self.peek() == Kind::Dotted {
+            if self.is_dotted(".pragma") {
+                self.pragma()?;
+                continue;
+            }
+            let name = self.text()[1..].to_owned();
+            self.advance();
+            let mut numbers = Vec::new();
+            if self.peek() == Kind::Number {
+                numbers.push(self.literal()?);
+                while self.take_mark(b',') {
+                    numbers.push(self.literal()?);
+                }
+            }
+            directives.push((name, numbers));
+        }
+        Ok(directives)
+    }
+
+    /// The body at the cursor. Scopes are a stack and no recursion, so their depth costs nothing here.
+    fn body(&mut self) -> Result<()> {
+        let start = self.position();
+        self.expect_mark(b'{')?;
+        let mut location = None;
+        loop {
+            match self.peek() {
+                Kind::Mark(b'{') => {
+                    if self.scopes.depth() >= scopes::MAX_DEPTH {
+                        return Err(self.error("these scopes are nested too deeply"));
+                    }
+                    self.scopes.open(&self.body);
+                    self.advance();
+                }
+                Kind::Mark(b'}') => {
+                    self.advance();
+                    self.scopes.close(&mut self.body);
+                    if self.scopes.depth() == 0 {
+                        return Ok(());
+                    }
+                }
+                Kind::Mark(b';') => self.advance(),
+                Kind::Dotted => {
+                    if let Some(found) = self.directive()? {
+                        location = Some(found);
+                    }
+                }
+                Kind::Identifier if self.peek_at(1) == Kind::Mark(b':') => self.label()?,
+                Kind::Identifier | Kind::Mark(b'@') => self.instruction(location)?,
+                Kind::End => return Err(self.error_at(start, "this function body is not closed")),
+                _ => return Err(self.expected("an instruction")),
+            }
+        }
+    }
+
+    /// A directive in a body. Gives the location if it is a `.loc`.
+    fn directive(&mut self) -> Result<Option<Location>> {
+        match self.text() {
+            ".loc" => return self.location().map(Some),
+            ".file" => self.file()?,
+            ".section" => self.section()?,
+            ".pragma" => self.pragma()?,
+            ".reg" => {
+                self.advance();
+                self.registers()?;
+            }
+            _ => {
+                let linkage = self.linkage();
+                match space_of(self.text()) {
+                    None | Some(Space::Reg) => return Err(self.expected("a directive that a body may hold")),
+                    Some(space) => {
+                        self.advance();
+                        self.local_variables(linkage, space)?;
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// `.loc 1 20 3`, perhaps with `, function_name $L__info_string0+4, inlined_at 1 18 9`.
+    pub(crate) fn location(&mut self) -> Result<Location> {
+        self.advance();
+        let file = self.small_literal()?;
+        let line = self.small_literal()?;
+        let column = self.small_literal()?;
+        while self.take_mark(b',') {
+            match self.identifier("`function_name` or `inlined_at`")? {
+                "function_name" => {
+                    // A label, or the debug section itself with an offset.
+                    match self.peek() {
+                        Kind::Identifier | Kind::Dotted => self.advance(),
+                        _ => return Err(self.expected("a label")),
+                    }
+                    self.offset()?;
+                }
+                "inlined_at" => {
+                    for _ in 0..3 {
+                        self.small_literal()?;
+                    }
+                }
+                _ => return Err(self.error("`function_name` or `inlined_at` is expected here")),
+            }
+        }
+        Ok(Location { file, line, column })
+    }
+
+    /// A label, and the directive that it names if it is one.
+    fn label(&mut self) -> Result<()> {
+        let at = self.position();
+        let name = self.identifier("a label")?;
+        self.expect_mark(b':')?;
+        let declared = self.scopes.declare_label(name);
+        let name =
+            declared.map_err(|_| self.error_at(at, format!("`{name}` is declared twice in one scope")))?;
+        match self.peek() {
+            Kind::Dotted if matches!(self.text(), ".branchtargets" | ".calltargets") => {
+                self.advance();
+                let targets = self.targets()?;
+                self.body.targets.push((name, targets));
+            }
+            Kind::Dotted if self.text() == ".callprototype" => {
+                let prototype = self.prototype()?;
+                self.body.prototypes.push((name, prototype));
+            }
+            _ => self.body.labels.push((name, self.body.code.len())),
+        }
+        Ok(())
+    }
+
+    /// `a, b, c<3>;`.
+    fn targets(&mut self) -> Result<Vec<String>> {
+        let mut targets = Vec::new();
+        loop {
+            let name = self.identifier("a label or function")?;
+            match self.range()? {
+                Some(count) => {
+                    targets.extend((0..count).map(|index| self.scopes.resolve(&format!("{name}{index}"))));
+                }
+                None => targets.push(self.scopes.resolve(name)),
+            }
+            if !self.take_mark(b',') {
+                break;
+            }
+        }
+        self.expect_mark(b';')?;
+        Ok(targets)
+    }
+
+    /// `.callprototype (.param .b32 _) _ (.param .b64 _) .noreturn;`.
+    fn prototype(&mut self) -> Result<Function> {
+        let line = self.line();
+        self.advance();
+        let returns = if self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
+        let name = if self.peek() == Kind::Identifier { self.identifier("`_`")? } else { "_" }.to_owned();
+        let params = if self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
+        let directives = self.directives()?;
+        self.expect_mark(b';')?;
+        let linkage = Linkage::Internal;
+        Ok(Function { linkage, entry: false, name, returns, params, directives, body: None, line })
+    }
+}
