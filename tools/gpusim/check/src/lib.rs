@@ -15,7 +15,7 @@
 //! | `bar.sync` `bar.red` | [`ClusterCheck::barrier_arrive`] on arrival, [`ClusterCheck::barrier_complete`] with the waiting warps when it opens |
 //! | `bar.arrive` | [`ClusterCheck::barrier_arrive`] only |
 //! | `barrier.cluster` | [`ClusterCheck::cluster_arrive`], [`ClusterCheck::cluster_complete`], [`ClusterCheck::cluster_wait`] |
-//! | `fence` `membar` | [`ClusterCheck::fence`]; `fence.proxy` | 
+//! | `fence` `membar` | [`ClusterCheck::fence`]; `fence.proxy` |
 //! | `cp.async` | [`ClusterCheck::access`] with [`Engine::CpAsync`], source then destination, at issue |
 //! | `cp.async.commit_group` / `wait_group N` / `wait_all` | [`ClusterCheck::cp_async_commit`], [`ClusterCheck::cp_async_wait`] |
 //! | `cp.async.mbarrier.arrive` | [`ClusterCheck::cp_async_mark`] at issue, [`ClusterCheck::mbarrier_arrive_mark`] when it lands |
@@ -62,8 +62,23 @@
 //!
 //! An `Err` is a [`Finding`]; with [`Report`] it becomes the text that the user reads.
 
+mod barrier;
+mod clock;
+mod cluster;
+mod copies;
+mod footprint;
 mod ids;
+mod know;
+mod launch;
+mod line;
+mod mbarrier;
+mod message;
 mod report;
+mod warp;
 
+pub use cluster::{ClusterCheck, Leak};
+pub use copies::{BulkOp, CopyMark, WgmmaOp};
 pub use ids::{AccessKind, Engine, ProxyFence, Scope, Sem, SiteId, Space, StrongOp, WarpId};
+pub use launch::{Geometry, LaunchCheck, Settings, UniqueBytes};
+pub use mbarrier::MbarrierAt;
 pub use report::{Check, Finding, Missing, Party, Race};

@@ -75,9 +75,8 @@ impl fmt::Display for Check {
 pub struct Party {
     /// Linear index of the CTA in the grid.
     pub cta: u32,
-    /// Linear index in its CTA of the thread that issued the access; for an mbarrier-completed copy the one that is
-    /// recorded is the mbarrier's number and there is no thread.
-    pub thread: Option<u32>,
+    /// Linear index in its CTA of the thread that made or issued the access.
+    pub thread: u32,
     /// Who carried it out.
     pub engine: Engine,
     /// What it did.
@@ -127,17 +126,29 @@ impl Missing {
             Missing::WarpSync => "lanes of one warp: no bar.warp.sync (__syncwarp) between the two accesses",
             Missing::SameInstruction => "several lanes of one instruction write the same bytes",
             Missing::CtaBarrier => "no barrier (bar.sync, mbarrier, release/acquire) between the two warps",
-            Missing::ClusterBarrier => "no barrier.cluster arrive.release/wait.acquire or cluster mbarrier between the two CTAs",
+            Missing::ClusterBarrier => {
+                "no barrier.cluster arrive.release/wait.acquire or cluster mbarrier between the two CTAs"
+            }
             Missing::GridSync => "different CTAs: no release/acquire at .gpu scope between the two accesses",
             Missing::WiderScope => "both are strong, but a scope does not include the other thread",
-            Missing::AtomicAgainstPlain => "an atomic or strong access against a plain one (or one of another size), not ordered",
-            Missing::CpAsyncWait => "cp.async in flight: needs cp.async.wait_group, then a barrier for other threads",
-            Missing::BulkReadWait => "bulk copy still reads its source: needs cp.async.bulk.wait_group.read, then a barrier",
+            Missing::AtomicAgainstPlain => {
+                "an atomic or strong access against a plain one (or one of another size), not ordered"
+            }
+            Missing::CpAsyncWait => {
+                "cp.async in flight: needs cp.async.wait_group, then a barrier for other threads"
+            }
+            Missing::BulkReadWait => {
+                "bulk copy still reads its source: needs cp.async.bulk.wait_group.read, then a barrier"
+            }
             Missing::BulkWait => "bulk copy in flight: needs cp.async.bulk.wait_group (without .read)",
             Missing::MbarrierWait => "bulk copy in flight: no wait on the mbarrier phase that completes it",
             Missing::WgmmaWait => "wgmma still reads its operands: needs wgmma.wait_group, then a barrier",
-            Missing::FenceProxyAsync => "needs fence.proxy.async between the generic write and the async-proxy access",
-            Missing::FenceProxyTensormap => "needs fence.proxy.tensormap::generic between the write of the map and its use",
+            Missing::FenceProxyAsync => {
+                "needs fence.proxy.async between the generic write and the async-proxy access"
+            }
+            Missing::FenceProxyTensormap => {
+                "needs fence.proxy.tensormap::generic between the write of the map and its use"
+            }
         }
     }
 }

@@ -1,0 +1,300 @@
+//! Which bytes of which 128-byte lines the lanes of one instruction touch.
+
+use smallvec::SmallVec;
+
+/// Bytes of a line.
+pub(crate) const LINE: u64 = 128;
+
+/// Which lane touches a byte of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    /// Byte `b` belongs to lane `base + (b >> shift)`.
+    Linear { base: i16, shift: u8 },
+    /// The lane of each 4-byte word.
+    Table([u8; 32]),
+    /// All of these lanes touch each byte.
+    Any(u32),
+}
+
+impl Lanes {
+    /// The lanes that touch byte `byte`, as a mask; the byte has to be one that is touched.
+    #[inline]
+    pub(crate) fn at(&self, byte: u32) -> u32 {
+        match self {
+            Lanes::Linear { base, shift } => 1 << ((i32::from(*base) + (byte >> shift) as i32) & 31),
+            Lanes::Table(table) => 1 << table[(byte >> 2) as usize],
+            Lanes::Any(mask) => *mask,
+        }
+    }
+
+    /// The lanes that touch any of `bytes`.
+    pub(crate) fn of(&self, bytes: u128) -> u32 {
+        match self {
+            Lanes::Any(mask) => *mask,
+            Lanes::Linear { base, shift } if bytes != 0 => {
+                let first = i32::from(*base) + (bytes.trailing_zeros() >> shift) as i32;
+                let last = i32::from(*base) + ((127 - bytes.leading_zeros()) >> shift) as i32;
+                let count = (last - first + 1) as u32;
+                let ones = bytes.count_ones();
+                if ones == count << shift {
+                    return (u32::MAX >> (32 - count)) << first;
+                }
+                self.collect(bytes)
+            }
+            _ => self.collect(bytes),
+        }
+    }
+
+    fn collect(&self, mut bytes: u128) -> u32 {
+        let mut mask = 0;
+        while bytes != 0 {
+            mask |= self.at(bytes.trailing_zeros());
+            bytes &= bytes - 1;
+        }
+        mask
+    }
+
+    /// Whether no byte has more than one lane.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Lanes::Any(mask) => mask.is_power_of_two(),
+            _ => true,
+        }
+    }
+}
+
+/// What one instruction does to one line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touch {
+    pub(crate) line: u64,
+    pub(crate) bytes: u128,
+    pub(crate) lanes: Lanes,
+}
+
+pub(crate) type Touches = SmallVec<[Touch; 5]>;
+
+/// `count` bytes from byte `from` of a line.
+#[inline]
+pub(crate) fn run(from: u32, count: u32) -> u128 {
+    debug_assert!(from + count <= 128);
+    if count == 0 { 0 } else { (u128::MAX >> (128 - count)) << from }
+}
+
+/// Two lanes touch the same byte (its address) though they may not.
+#[derive(Debug)]
+pub(crate) struct Overlap {
+    pub(crate) address: u64,
+    pub(crate) lanes: [u32; 2],
+}
+
+/// The lines that lanes `mask` touch at `addresses`, `size` bytes each. `exclusive`: no two lanes may touch the same byte.
+pub(crate) fn touches(
+    mask: u32,
+    addresses: &[u64; 32],
+    size: u32,
+    exclusive: bool,
+) -> Result<Touches, Overlap> {
+    let mut out = Touches::new();
+    if mask == 0 || size == 0 {
+        return Ok(out);
+    }
+    let first = mask.trailing_zeros();
+    let start = addresses[first as usize];
+    let regular = size.is_power_of_two() && size <= 32 && start.is_multiple_of(u64::from(size));
+    if regular {
+        // Lane l at origin + l·size, as unsigned arithmetic that may wrap for lanes that are not there.
+        let origin = start.wrapping_sub(u64::from(first * size));
+        let mut bent = 0u64;
+        let mut differ = 0u64;
+        for (l, &address) in addresses.iter().enumerate() {
+            let there = 0u64.wrapping_sub(u64::from(mask >> l & 1));
+            bent |= (address ^ origin.wrapping_add(l as u64 * u64::from(size))) & there;
+            differ |= (address ^ start) & there;
+        }
+        if bent == 0 {
+            linear(&mut out, mask, origin, size);
+            return Ok(out);
+        }
+        if differ == 0 {
+            if exclusive {
+                let second = (mask & (mask - 1)).trailing_zeros();
+                return Err(Overlap { address: start, lanes: [first, second] });
+            }
+            let bytes = run((start % LINE) as u32, size);
+            out.push(Touch { line: start / LINE, bytes, lanes: Lanes::Any(mask) });
+            return Ok(out);
+        }
+    }
+    scattered(&mut out, mask, addresses, size, exclusive)?;
+    Ok(out)
+}
+
+fn linear(out: &mut Touches, mask: u32, origin: u64, size: u32) {
+    let shift = size.trailing_zeros() as u8;
+    let per_line = 128 >> shift;
+    let mut lane = mask.trailing_zeros();
+    let last = 31 - mask.leading_zeros();
+    while lane <= last {
+        let address = origin.wrapping_add(u64::from(lane * size));
+        let from = (address % LINE) as u32;
+        let count = (per_line - (from >> shift)).min(last + 1 - lane);
+        let here = (mask >> lane) & (u32::MAX >> (32 - count));
+        let bytes = if here.count_ones() == count {
+            run(from, count << shift)
+        } else {
+            (0..count).filter(|i| here >> i & 1 != 0).fold(0, |b, i| b | run(from + (i << shift), size))
+        };
+        if bytes != 0 {
+            let base = lane as i16 - (from >> shift) as i16;
+            out.push(Touch { line: address / LINE, bytes, lanes: Lanes::Linear { base, shift } });
+        }
+        lane += count;
+    }
+}
+
+fn scattered(
+    out: &mut Touches,
+    mask: u32,
+    addresses: &[u64; 32],
+    size: u32,
+    exclusive: bool,
+) -> Result<(), Overlap> {
+    let words = size >= 4 && size.is_power_of_two();
+    for lane in (0..32u32).filter(|l| mask >> l & 1 != 0) {
+        let mut address = addresses[lane as usize];
+        let mut left = size;
+        while left != 0 {
+            let from = (address % LINE) as u32;
+            let count = left.min(128 - from);
+            let whole_words = words && from.is_multiple_of(4) && count.is_multiple_of(4);
+            place(out, address / LINE, run(from, count), lane, whole_words, exclusive)?;
+            address = address.wrapping_add(u64::from(count));
+            left -= count;
+        }
+    }
+    Ok(())
+}
+
+fn place(
+    out: &mut Touches,
+    line: u64,
+    bytes: u128,
+    lane: u32,
+    words: bool,
+    exclusive: bool,
+) -> Result<(), Overlap> {
+    let mut home = None;
+    for (at, touch) in out.iter_mut().enumerate().filter(|(_, t)| t.line == line) {
+        let common = touch.bytes & bytes;
+        if common != 0 {
+            if exclusive {
+                let byte = common.trailing_zeros();
+                let other = touch.lanes.at(byte).trailing_zeros();
+                return Err(Overlap { address: line * LINE + u64::from(byte), lanes: [other, lane] });
+            }
+            if touch.bytes == bytes
+                && let Lanes::Any(mask) = &mut touch.lanes
+            {
+                *mask |= 1 << lane;
+                return Ok(());
+            }
+        } else if home.is_none() && words && matches!(touch.lanes, Lanes::Table(_)) {
+            home = Some(at);
+            if !exclusive {
+                continue;
+            }
+        }
+    }
+    match home {
+        Some(at) => {
+            out[at].bytes |= bytes;
+            fill(&mut out[at].lanes, bytes, lane);
+        }
+        None => {
+            let mut lanes = Lanes::Any(1 << lane);
+            if words {
+                lanes = Lanes::Table([0; 32]);
+                fill(&mut lanes, bytes, lane);
+            }
+            out.push(Touch { line, bytes, lanes });
+        }
+    }
+    Ok(())
+}
+
+fn fill(lanes: &mut Lanes, bytes: u128, lane: u32) {
+    if let Lanes::Table(table) = lanes {
+        let first = (bytes.trailing_zeros() >> 2) as usize;
+        let count = (bytes.count_ones() >> 2) as usize;
+        table[first..first + count].fill(lane as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(touches: &Touches) -> Vec<(u64, u32)> {
+        let mut all = Vec::new();
+        for t in touches {
+            for b in (0..128).filter(|b| t.bytes >> b & 1 != 0) {
+                let lanes = t.lanes.at(b);
+                all.extend((0..32).filter(|l| lanes >> l & 1 != 0).map(|l| (t.line * 128 + u64::from(b), l)));
+            }
+            let by_byte = (0..128).filter(|b| t.bytes >> b & 1 != 0).fold(0, |m, b| m | t.lanes.at(b));
+            assert_eq!(t.lanes.of(t.bytes), by_byte);
+        }
+        all.sort();
+        all
+    }
+
+    fn expected(mask: u32, addresses: &[u64; 32], size: u32) -> Vec<(u64, u32)> {
+        let mut all = Vec::new();
+        for l in (0..32).filter(|l| mask >> l & 1 != 0) {
+            all.extend((0..u64::from(size)).map(|b| (addresses[l as usize] + b, l)));
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn every_byte_keeps_its_lanes_for_regular_and_irregular_patterns() {
+        type Pattern = fn(u64, u64) -> u64;
+        let patterns: [Pattern; 7] = [
+            |l, s| 0x1000 + l * s,
+            |l, s| 0x1000 + 96 + l * s,
+            |_, s| 0x1000 + 3 * s,
+            |l, s| 0x1000 + (l / 4) * s,
+            |l, s| 0x1000 + (l ^ 5) * s,
+            |l, s| 0x1000 + l * 37 * s,
+            |l, s| 0x1000 + (31 - l) % 7 * s,
+        ];
+        for size in [1, 2, 4, 8, 16] {
+            for mask in [u32::MAX, 1, 0x8000_0001, 0x00ff_0ff0, 0x5555_5555] {
+                for pattern in patterns {
+                    let addresses = std::array::from_fn(|l| pattern(l as u64, size));
+                    let got = touches(mask, &addresses, size as u32, false).expect("reads may overlap");
+                    assert_eq!(expand(&got), expected(mask, &addresses, size as u32));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_that_write_the_same_byte_are_named() {
+        let addresses = std::array::from_fn(|l| 0x200 + (l as u64 / 2) * 4);
+        let overlap = touches(0b1100_0001, &addresses, 4, true).expect_err("lanes 6 and 7 share a word");
+        assert_eq!((overlap.address, overlap.lanes), (0x20c, [6, 7]));
+        let same = [0x40; 32];
+        assert_eq!(touches(0b1010, &same, 4, true).expect_err("all the same").lanes, [1, 3]);
+        assert!(touches(0b1000, &same, 4, true).is_ok());
+    }
+
+    #[test]
+    fn a_coalesced_access_is_one_touch_per_line() {
+        let addresses = std::array::from_fn(|l| 0x1000 + l as u64 * 4);
+        assert_eq!(touches(u32::MAX, &addresses, 4, true).expect("distinct").len(), 1);
+        let addresses = std::array::from_fn(|l| 0x1000 + l as u64 * 16);
+        assert_eq!(touches(u32::MAX, &addresses, 16, true).expect("distinct").len(), 4);
+    }
+}
