@@ -91,7 +91,7 @@ pub struct Variable {
     pub space: Space,
     /// Element type.
     pub ty: Type,
-    /// `.v2`, `.v4` or `.v8`: elements per value; 1 otherwise.
+    /// `.v2` or `.v4`: elements per value; 1 otherwise.
     pub vector: u32,
     /// Name. Registers declared as `%r<10>` are expanded by the parser: one variable each, or see [`Body::registers`].
     pub name: String,
@@ -111,11 +111,12 @@ pub struct Variable {
 /// One element of an initialiser, in memory order.
 #[derive(Clone, Debug)]
 pub enum Init {
-    /// Bits of an integer of the variable's type.
+    /// An integer, or bits of a floating-point value that [`Init::Float`] would not keep (`0f…` of a NaN, or in a 64-bit
+    /// variable): its low bytes are stored, whatever the variable's type.
     Int(i128),
-    /// A floating-point value (`0f…`, `0d…` or decimal), as f64.
+    /// A floating-point value (`0f…`, `0d…` or decimal), as f64: stored as f32 in a variable of 32 bits.
     Float(f64),
-    /// Address of a symbol, plus an offset; `generic(symbol)` sets `generic`. `mask(…)` is applied to the result.
+    /// Address of a symbol, plus an offset; `generic(symbol)` sets `generic`. `0xFF00(…)` sets `mask`.
     Symbol {
         /// Name.
         name: String,
@@ -123,7 +124,7 @@ pub enum Init {
         offset: i64,
         /// Whether the generic address is meant.
         generic: bool,
-        /// `mask(0xFF00, …)`: which bits are taken, shifted down.
+        /// `0xFF00(…)`: which bits of the address are taken, shifted down.
         mask: Option<u64>,
     },
 }
@@ -212,11 +213,11 @@ pub enum Operand {
     F32(u32),
     /// `0d3FF0…` or a decimal literal.
     F64(u64),
-    /// `{a, b, …}`, also nested.
+    /// `{a, b, …}`.
     Vector(Vec<Operand>),
     /// `(a, b, …)` of a call.
     List(Vec<Operand>),
-    /// `[base + offset]`, also `symbol[i]` outside `mov` and `cvta`. The base is a register, a symbol or an integer.
+    /// `[base + offset]`, also `symbol[1]` outside `mov` and `cvta`. The base is a register, a symbol or an integer.
     Address(Box<Address>),
     /// `a|b`: two destinations (`shfl`, `setp`, `match`, `elect`).
     Pair(Box<Operand>, Box<Operand>),

@@ -5,6 +5,9 @@ use crate::error::Result;
 use crate::lexer::Kind;
 use crate::parser::Parser;
 
+/// Dimensions of an array, for initialisers are read recursively.
+const MAX_DIMENSIONS: usize = 32;
+
 /// What stands before the names of a declaration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Specification {
@@ -27,6 +30,7 @@ pub(crate) fn space_of(text: &str) -> Option<Space> {
     })
 }
 
+/// A type by its directive. Variables of bf16 types are declared as `.b16` and `.b32`.
 fn type_of(text: &str) -> Option<Type> {
     Some(match text {
         ".b8" => Type::B8,
@@ -44,8 +48,6 @@ fn type_of(text: &str) -> Option<Type> {
         ".s64" => Type::S64,
         ".f16" => Type::F16,
         ".f16x2" => Type::F16x2,
-        ".bf16" => Type::Bf16,
-        ".bf16x2" => Type::Bf16x2,
         ".f32" => Type::F32,
         ".f64" => Type::F64,
         ".pred" => Type::Pred,
@@ -73,7 +75,7 @@ impl<'s> Parser<'s> {
         Some(space)
     }
 
-    /// Alignment, vector length, type and attributes, in any order.
+    /// Attributes, alignment, vector length and type.
     pub(crate) fn specification(&mut self) -> Result<Specification> {
         let mut specification = Specification { ty: Type::B8, vector: 1, align: None, pointer: None };
         let mut ty = None;
@@ -82,10 +84,11 @@ impl<'s> Parser<'s> {
             let text = self.text();
             self.advance();
             match text {
-                ".align" => specification.align = Some(self.alignment()?),
-                ".v2" => specification.vector = 2,
-                ".v4" => specification.vector = 4,
-                ".v8" => specification.vector = 8,
+                ".align" if ty.is_none() && specification.vector == 1 => {
+                    specification.align = Some(self.alignment()?);
+                }
+                ".v2" if ty.is_none() => specification.vector = 2,
+                ".v4" if ty.is_none() => specification.vector = 4,
                 ".attribute" => self.attribute()?,
                 ".ptr" => {
                     let space = self.space();
@@ -96,7 +99,8 @@ impl<'s> Parser<'s> {
                     (Some(found), None) => ty = Some(found),
                     (Some(_), Some(_)) => return Err(self.error_at(at, "a second type")),
                     (None, _) => {
-                        return Err(self.error_at(at, format!("`{text}` is neither a type nor an attribute")));
+                        return Err(self
+                            .error_at(at, format!("`{text}` is no type or attribute that may stand here")));
                     }
                 },
             }
@@ -131,6 +135,9 @@ impl<'s> Parser<'s> {
     fn dimensions(&mut self) -> Result<Vec<u64>> {
         let mut dims = Vec::new();
         while self.take_mark(b'[') {
+            if dims.len() == MAX_DIMENSIONS {
+                return Err(self.error("too many dimensions"));
+            }
             if self.take_mark(b']') {
                 if !dims.is_empty() {
                     return Err(self.error("only the first dimension may be left out"));
@@ -138,7 +145,7 @@ impl<'s> Parser<'s> {
                 dims.push(0);
                 continue;
             }
-            dims.push(self.integer()?);
+            dims.push(self.literal()?);
             self.expect_mark(b']')?;
         }
         Ok(dims)
@@ -169,7 +176,11 @@ impl<'s> Parser<'s> {
 
     /// What follows linkage and space of a module-scope variable, to the semicolon.
     pub(crate) fn variables(&mut self, linkage: Linkage, space: Space) -> Result<Vec<Variable>> {
+        let at = self.position();
         let specification = self.specification()?;
+        if specification.ty == Type::Pred {
+            return Err(self.error_at(at, "predicates live in registers only"));
+        }
         let mut variables = Vec::new();
         loop {
             if self.peek() != Kind::Identifier {
@@ -188,8 +199,17 @@ impl<'s> Parser<'s> {
                 }
             } else {
                 variable.dims = self.dimensions()?;
+                let at = self.position();
                 if self.take_mark(b'=') {
+                    if !matches!(space, Space::Global | Space::Const) {
+                        return Err(
+                            self.error_at(at, "only .global and .const variables have an initial value")
+                        );
+                    }
                     self.initialiser(&mut variable)?;
+                }
+                if linkage != Linkage::Extern && variable.dims.contains(&0) {
+                    return Err(self.error_at(at, "an array without a size"));
                 }
                 variables.push(variable);
             }
@@ -201,10 +221,10 @@ impl<'s> Parser<'s> {
         Ok(variables)
     }
 
-    /// What follows linkage and space of a variable in a function.
-    pub(crate) fn local_variables(&mut self, linkage: Linkage, space: Space) -> Result<()> {
+    /// What follows the space of a variable in a function.
+    pub(crate) fn local_variables(&mut self, space: Space) -> Result<()> {
         let at = self.position();
-        for mut variable in self.variables(linkage, space)? {
+        for mut variable in self.variables(Linkage::Internal, space)? {
             variable.name = self.declare(&variable.name, at)?;
             self.body.variables.push(variable);
         }

@@ -15,7 +15,7 @@ pub(crate) enum Constant {
     Signed(i64),
     Unsigned(u64),
     Double(f64),
-    /// `0f…`, which no operator but a sign takes.
+    /// `0f…`, which no operator takes.
     Single(u32),
 }
 
@@ -195,7 +195,6 @@ fn sign(mark: u8, value: Constant) -> std::result::Result<Constant, String> {
         (b'-', Signed(v)) => Signed(v.wrapping_neg()),
         (b'-', Unsigned(v)) => Unsigned(v.wrapping_neg()),
         (b'-', Double(v)) => Double(-v),
-        (b'-', Single(v)) => Single(v ^ 0x8000_0000),
         (b'!', Signed(v)) => Signed((v == 0).into()),
         (b'!', Unsigned(v)) => Signed((v == 0).into()),
         (b'~', Signed(v)) => Unsigned(!v as u64),
@@ -241,9 +240,11 @@ fn apply(operator: &str, left: Constant, right: Constant) -> std::result::Result
         ">=" => truth(if signed { x >= y } else { a >= b }),
         "==" => truth(a == b),
         "!=" => truth(a != b),
-        "<<" | ">>" if b > 63 => Err("a shift by more than 63".into()),
-        "<<" => Ok(if let Signed(_) = left { Signed(x << b) } else { Unsigned(a << b) }),
-        ">>" => Ok(if let Signed(_) = left { Signed(x >> b) } else { Unsigned(a >> b) }),
+        // ptxas shifts by the amount's low six bits.
+        "<<" if matches!(left, Signed(_)) => Ok(Signed(x << (b & 63))),
+        ">>" if matches!(left, Signed(_)) => Ok(Signed(x >> (b & 63))),
+        "<<" => Ok(Unsigned(a << (b & 63))),
+        ">>" => Ok(Unsigned(a >> (b & 63))),
         "&" => Ok(Unsigned(a & b)),
         "^" => Ok(Unsigned(a ^ b)),
         "|" => Ok(Unsigned(a | b)),
@@ -314,10 +315,18 @@ mod tests {
     fn floating_point_expressions_are_double() {
         assert_eq!(value("1.5 * 2.0 - 1.0"), Double(2.0));
         assert_eq!(value("1.0 < 2.0"), Signed(1));
-        assert_eq!(value("-0f3F800000"), Single(0xbf80_0000));
+        assert_eq!(value("0fBF800000"), Single(0xbf80_0000));
+        assert!(evaluate("-0f3F800000").is_err());
         assert!(evaluate("0f3F800000 + 1.0").is_err());
         assert!(evaluate("1.0 + 1").is_err());
         assert!(evaluate("~1.0").is_err());
+    }
+
+    #[test]
+    fn shifts_take_six_bits_of_the_amount() {
+        assert_eq!(value("1 << 65"), Signed(2));
+        assert_eq!(value("1 << -1"), Signed(i64::MIN));
+        assert_eq!(value("-8 >> 70"), Signed(-1));
     }
 
     #[test]
@@ -327,9 +336,7 @@ mod tests {
 
     #[test]
     fn impossible_operations_are_errors() {
-        for text in
-            ["1/0", "1 % 0", "1 << 64", "1 >> -1", "%r1", "1 +", "(1", "1 < < 2", "99999999999999999999"]
-        {
+        for text in ["1/0", "1 % 0", "%r1", "1 +", "(1", "1 < < 2", "99999999999999999999"] {
             assert!(evaluate(text).is_err(), "{text}");
         }
         assert_eq!(value("0x8000000000000000 / -1"), Unsigned(0));

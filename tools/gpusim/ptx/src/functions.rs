@@ -31,9 +31,10 @@ impl Parser<'_> {
         if !self.is_mark(b'{') {
             return Err(self.expected("a function body or `;`"));
         }
+        let at = self.position();
+        self.declare_global(&function.name, at)?;
         self.body = Default::default();
         self.scopes.restart();
-        let at = self.position();
         for Variable { name, .. } in function.returns.iter().chain(&function.params).filter(|v| v.name != "_")
         {
             self.declare(name, at)?;
@@ -87,7 +88,6 @@ impl Parser<'_> {
                         return Ok(());
                     }
                 }
-                Kind::Mark(b';') => self.advance(),
                 Kind::Dotted => {
                     if let Some(found) = self.directive()? {
                         location = Some(found);
@@ -106,21 +106,17 @@ impl Parser<'_> {
         match self.text() {
             ".loc" => return self.location().map(Some),
             ".file" => self.file()?,
-            ".section" => self.section()?,
             ".pragma" => self.pragma()?,
             ".reg" => {
                 self.advance();
                 self.registers()?;
             }
-            _ => {
-                let linkage = self.linkage();
-                match space_of(self.text()) {
-                    None | Some(Space::Reg) => return Err(self.expected("a directive that a body may hold")),
-                    Some(space) => {
-                        self.advance();
-                        self.local_variables(linkage, space)?;
-                    }
-                }
+            text => {
+                let Some(space) = space_of(text).filter(|&space| space != Space::Reg) else {
+                    return Err(self.expected("a directive that a body may hold"));
+                };
+                self.advance();
+                self.local_variables(space)?;
             }
         }
         Ok(None)

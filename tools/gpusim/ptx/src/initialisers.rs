@@ -6,95 +6,71 @@ use crate::expressions::Constant;
 use crate::lexer::Kind;
 use crate::parser::Parser;
 
-/// Braces inside one another.
-const MAX_DEPTH: usize = 16;
-
 impl Parser<'_> {
     /// What follows `=`. Fills `init`, and the first dimension if it was left out.
     pub(crate) fn initialiser(&mut self, variable: &mut Variable) -> Result<()> {
         if variable.ty == Type::Opaque {
-            return self.opaque_initialiser();
+            // Settings of a sampler: textures are not interpreted.
+            return self.skip_braces();
         }
         let mut shape = variable.dims.clone();
         if variable.vector > 1 {
             shape.push(variable.vector.into());
         }
         let at = self.position();
-        // Elements that one index of each dimension spans.
-        let mut spans = vec![1u64];
-        for &extent in shape.iter().skip(1).rev() {
-            let span = spans[spans.len() - 1].checked_mul(extent).filter(|&span| span > 0);
-            spans.push(span.ok_or_else(|| self.error_at(at, "an array that is empty or too large"))?);
-        }
-        spans.reverse();
-        let open = variable.dims.first() == Some(&0);
-        let capacity = match shape.first() {
-            None => 1,
-            Some(_) if open => u64::MAX,
-            Some(&extent) => spans[0]
-                .checked_mul(extent)
-                .ok_or_else(|| self.error_at(at, "an array that is empty or too large"))?,
-        };
-        if self.is_mark(b'{') {
-            let spans = if shape.is_empty() { &[] } else { spans.as_slice() };
-            self.braced(&mut variable.init, capacity, spans, 0)?;
-        } else if self.peek() == Kind::Text {
-            let text = self.string()?;
-            variable.init.extend(text.bytes().map(|byte| Init::Int(byte.into())));
-        } else {
-            let element = self.element()?;
+        if shape.is_empty() {
+            let element = self.element(variable.ty)?;
             variable.init.push(element);
+            return Ok(());
         }
-        let count = variable.init.len() as u64;
-        if count > capacity {
-            return Err(self.error_at(at, "more values than elements"));
-        }
+        let open = variable.dims.first() == Some(&0);
         if open {
-            variable.dims[0] = count.div_ceil(spans[0]);
+            shape[0] = u64::MAX;
+        }
+        // Elements that one index of each dimension spans.
+        let mut spans = vec![1u64; shape.len()];
+        for i in (1..shape.len()).rev() {
+            let span = spans[i].checked_mul(shape[i]).filter(|&span| span > 0);
+            spans[i - 1] = span.ok_or_else(|| self.error_at(at, "an array that is empty or too large"))?;
+        }
+        let rows = self.rows(variable.ty, &mut variable.init, &shape, &spans)?;
+        if open {
+            variable.dims[0] = rows;
         }
         Ok(())
     }
 
-    /// A braced list that fills at most `capacity` elements. `spans` are those of the dimension that it stands for
-    /// and of those inside.
-    fn braced(&mut self, init: &mut Vec<Init>, capacity: u64, spans: &[u64], depth: usize) -> Result<()> {
-        if depth > MAX_DEPTH {
-            return Err(self.error("these braces are nested too deeply"));
-        }
-        let start = init.len() as u64;
+    /// A braced list for the first dimension of `shape`; gives how many of it there are. The recursion is as deep as
+    /// the shape, which is no deeper than what [`Parser::dimensions`] allows.
+    fn rows(&mut self, ty: Type, init: &mut Vec<Init>, shape: &[u64], spans: &[u64]) -> Result<u64> {
         self.expect_mark(b'{')?;
-        while !self.is_mark(b'}') {
+        let mut rows = 0;
+        if self.take_mark(b'}') {
+            return Ok(rows);
+        }
+        loop {
             let at = self.position();
-            if self.is_mark(b'{') {
-                let span = spans.first().copied().unwrap_or(1);
-                // A row begins at a row's place, also behind single values.
-                let used = init.len() as u64 - start;
-                self.pad(init, used.next_multiple_of(span) - used, at)?;
-                let row = init.len() as u64;
-                self.braced(init, span, spans.get(1..).unwrap_or_default(), depth + 1)?;
-                self.pad_row(init, row, span, at)?;
-            } else {
-                let element = self.element()?;
-                init.push(element);
-            }
-            if init.len() as u64 - start > capacity {
+            if rows == shape[0] {
                 return Err(self.error_at(at, "more values than elements"));
+            }
+            rows += 1;
+            if shape.len() == 1 {
+                let element = self.element(ty)?;
+                init.push(element);
+            } else {
+                let row = init.len() as u64;
+                self.rows(ty, init, &shape[1..], &spans[1..])?;
+                // What follows the last row of all is implied.
+                if self.is_mark(b',') {
+                    self.pad(init, spans[0] - (init.len() as u64 - row), at)?;
+                }
             }
             if !self.take_mark(b',') {
                 break;
             }
         }
-        self.expect_mark(b'}')
-    }
-
-    /// Fills a row with zeros, unless it is the last one: those are implied.
-    fn pad_row(&mut self, init: &mut Vec<Init>, row: u64, span: u64, at: usize) -> Result<()> {
-        let last = self.is_mark(b'}') || (self.is_mark(b',') && self.peek_at(1) == Kind::Mark(b'}'));
-        if last {
-            Ok(())
-        } else {
-            self.pad(init, row.saturating_add(span).saturating_sub(init.len() as u64), at)
-        }
+        self.expect_mark(b'}')?;
+        Ok(rows)
     }
 
     fn pad(&mut self, init: &mut Vec<Init>, count: u64, at: usize) -> Result<()> {
@@ -106,57 +82,55 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// One value: a number, a symbol with an offset, `generic(…)`, or `0xFF00(…)` and `mask(0xFF00, …)` around these.
-    fn element(&mut self) -> Result<Init> {
-        match self.peek() {
-            Kind::Number if self.peek_at(1) == Kind::Mark(b'(') => {
-                let mask = self.literal()?;
-                self.expect_mark(b'(')?;
-                let init = self.symbol(Some(mask))?;
-                self.expect_mark(b')')?;
-                Ok(init)
-            }
-            Kind::Identifier if self.text() == "mask" && self.peek_at(1) == Kind::Mark(b'(') => {
-                self.advance();
-                self.advance();
-                let mask = self.integer()?;
-                self.expect_mark(b',')?;
-                let init = self.symbol(Some(mask))?;
-                self.expect_mark(b')')?;
-                Ok(init)
-            }
-            Kind::Identifier if self.text() != "WARP_SZ" => self.symbol(None),
-            _ => Ok(match self.constant()? {
-                Constant::Signed(value) => Init::Int(value.into()),
-                Constant::Unsigned(value) => Init::Int(value.into()),
-                Constant::Double(value) => Init::Float(value),
-                Constant::Single(bits) => Init::Float(f32::from_bits(bits).into()),
-            }),
+    /// One value: a number, a symbol with an offset, `generic(…)`, or `0xFF00(…)` around these.
+    fn element(&mut self, ty: Type) -> Result<Init> {
+        let at = self.position();
+        if self.peek() == Kind::Number && self.peek_at(1) == Kind::Mark(b'(') {
+            let mask = self.literal()?;
+            self.expect_mark(b'(')?;
+            let init = self.symbol(Some(mask))?;
+            self.expect_mark(b')')?;
+            return Ok(init);
         }
+        if self.peek() == Kind::Identifier && self.text() != "WARP_SZ" {
+            return self.symbol(None);
+        }
+        let constant = self.constant()?;
+        let real = matches!(constant, Constant::Double(_) | Constant::Single(_));
+        let init = match constant {
+            Constant::Signed(value) => Init::Int(value.into()),
+            Constant::Unsigned(value) => Init::Int(value.into()),
+            Constant::Double(value) => Init::Float(value),
+            // Such a literal stands for its bits, also where more are stored and where a conversion would change a NaN.
+            Constant::Single(bits) => {
+                let value = f32::from_bits(bits);
+                let exact = !value.is_nan() && matches!(ty, Type::F32 | Type::B32);
+                if exact { Init::Float(value.into()) } else { Init::Int(bits.into()) }
+            }
+        };
+        let fits = match ty {
+            Type::B32 | Type::B64 | Type::B128 => true,
+            Type::F32 | Type::F64 => real,
+            Type::F16 | Type::F16x2 | Type::Bf16 | Type::Bf16x2 => false,
+            _ => !real,
+        };
+        if fits { Ok(init) } else { Err(self.error_at(at, "a variable of this type cannot have this value")) }
     }
 
     /// `name`, `name+8`, `generic(name)+8`.
     fn symbol(&mut self, mask: Option<u64>) -> Result<Init> {
         let mut name = self.identifier("a symbol")?;
         let generic = name == "generic" && self.take_mark(b'(');
-        let mut offset = 0i64;
         if generic {
             name = self.identifier("a symbol")?;
-            offset = self.offset()?;
             self.expect_mark(b')')?;
         }
-        offset = offset.wrapping_add(self.offset()?);
+        let offset = self.offset()?;
         Ok(Init::Symbol { name: name.to_owned(), offset, generic, mask })
     }
 
-    /// `+4`, `-4`, `+-4` or nothing.
+    /// `+4`, `+-4` or nothing.
     pub(crate) fn offset(&mut self) -> Result<i64> {
-        if self.take_mark(b'+') || self.is_mark(b'-') { Ok(self.integer()? as i64) } else { Ok(0) }
-    }
-
-    /// `{ addr_mode_0 = clamp_to_border, filter_mode = nearest }` of a sampler: textures are not interpreted, so the
-    /// settings are skipped.
-    fn opaque_initialiser(&mut self) -> Result<()> {
-        self.skip_braces()
+        if self.take_mark(b'+') { Ok(self.integer()? as i64) } else { Ok(0) }
     }
 }

@@ -100,7 +100,8 @@ impl Lexer<'_> {
                 b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c' => self.at += 1,
                 b'/' if self.peek(1) == b'/' => self.skip_while(|b| b != b'\n'),
                 b'/' if self.peek(1) == b'*' => self.skip_block_comment()?,
-                b'#' if line_is_blank => self.skip_while(|b| b != b'\n'),
+                // `# 12 "file"` of a preprocessor.
+                b'#' if line_is_blank && self.peek(1) == b' ' => self.skip_while(|b| b != b'\n'),
                 // Drivers are given C strings: what follows the text's end is not looked at.
                 0 => self.at = self.bytes.len(),
                 _ => break,
@@ -151,7 +152,15 @@ impl Lexer<'_> {
                 }
                 Ok(Kind::Number)
             }
-            b'.' => self.scan_dotted(),
+            // `.2d` is a modifier, `.5` and `.5e3` are numbers.
+            b'.' => {
+                let length = numbers::length(&self.bytes[start..]);
+                if length > 0 && !continues_identifier(self.peek(length)) {
+                    self.at += length;
+                    return Ok(Kind::Number);
+                }
+                self.scan_dotted()
+            }
             b'"' => self.scan_text(),
             _ if MARKS.contains(&byte) => {
                 self.at += 1;
@@ -185,8 +194,6 @@ impl Lexer<'_> {
             match self.bytes.get(self.at) {
                 None | Some(b'\n') => return Err(self.error(start, "this string has no end")),
                 Some(b'"') => break,
-                // A backslash before the line's end would swallow the line count.
-                Some(b'\\') if self.peek(1) != b'\n' => self.at += 2,
                 Some(_) => self.at += 1,
             }
         }
@@ -220,7 +227,7 @@ mod tests {
 
     #[test]
     fn comments_and_preprocessor_lines_are_blank_and_counted() {
-        let source = "# 1 \"a.ptx\"\n/* one\n two */ a // b\n  #line 9\nc";
+        let source = "# 1 \"a.ptx\"\n/* one\n two */ a // b\n  # 9 \"b\"\nc";
         let all = tokens(source).unwrap();
         let found: Vec<(&str, u32)> =
             all.iter().map(|t| (&source[t.start as usize..t.end as usize], t.line)).collect();
@@ -228,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn strings_may_hold_escaped_quotes_and_characters_beyond_ascii() {
-        assert_eq!(texts(r#""a\"é""#)[0], (Kind::Text, r#""a\"é""#));
+    fn strings_know_no_escapes_and_may_hold_characters_beyond_ascii() {
+        assert_eq!(texts(r#""C:\é\";"#)[0], (Kind::Text, r#""C:\é\""#));
     }
 
     #[test]

@@ -21,9 +21,6 @@ impl Parser<'_> {
     }
 
     fn module_statement(&mut self) -> Result<()> {
-        if self.take_mark(b';') {
-            return Ok(());
-        }
         if self.peek() != Kind::Dotted {
             return Err(self.expected("a directive"));
         }
@@ -61,12 +58,25 @@ impl Parser<'_> {
                         else {
                             return Err(self.expected("a module-level directive"));
                         };
+                        let at = self.position();
                         let variables = self.variables(linkage, space)?;
+                        for variable in &variables {
+                            self.declare_global(&variable.name, at)?;
+                        }
                         self.module.variables.extend(variables);
                         Ok(())
                     }
                 }
             }
+        }
+    }
+
+    /// A name may be declared once in a module, functions with a prototype apart.
+    pub(crate) fn declare_global(&mut self, name: &str, at: usize) -> Result<()> {
+        if self.globals.insert(name.into()) {
+            Ok(())
+        } else {
+            Err(self.error_at(at, format!("`{name}` is defined twice")))
         }
     }
 
@@ -86,6 +96,9 @@ impl Parser<'_> {
     }
 
     fn target(&mut self) -> Result<()> {
+        if !self.module.targets.is_empty() {
+            return Err(self.error("a second `.target`"));
+        }
         self.advance();
         loop {
             let target = self.identifier("a target such as sm_90")?.to_owned();

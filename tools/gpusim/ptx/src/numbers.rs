@@ -38,20 +38,26 @@ pub(crate) fn length(bytes: &[u8]) -> usize {
     }
     let mut end = count(0, u8::is_ascii_digit);
     let mut real = false;
-    if at(end) == b'.' && (at(end + 1).is_ascii_digit() || !is_name(at(end + 1))) {
-        real = true;
-        end += 1;
-        end += count(end, u8::is_ascii_digit);
-    }
-    if matches!(at(end), b'e' | b'E') {
+    let exponent = |end: usize| {
         let sign = usize::from(matches!(at(end + 1), b'+' | b'-'));
         let digits = count(end + 1 + sign, u8::is_ascii_digit);
-        if digits > 0 {
-            real = true;
-            end += 1 + sign + digits;
+        if matches!(at(end), b'e' | b'E') && digits > 0 { 1 + sign + digits } else { 0 }
+    };
+    if at(end) == b'.' {
+        let fraction = count(end + 1, u8::is_ascii_digit);
+        let behind = end + 1 + fraction;
+        if fraction == 0 && (end == 0 || (is_name(at(behind)) && exponent(behind) == 0)) {
+            // A modifier, or a dot alone.
+            return if end == 0 { 0 } else { suffixed(end) };
         }
+        real = true;
+        end = behind;
     }
-    if real { end } else { suffixed(end) }
+    if end > 0 && exponent(end) > 0 {
+        real = true;
+        end += exponent(end);
+    }
+    if real || end == 0 { end } else { suffixed(end) }
 }
 
 fn is_name(byte: u8) -> bool {
@@ -128,11 +134,17 @@ mod tests {
         assert_eq!(read("1e3"), Some(Number::Double(1000f64.to_bits())));
         assert_eq!(read("0.25E-2"), Some(Number::Double(0.0025f64.to_bits())));
         assert_eq!(read("2."), Some(Number::Double(2f64.to_bits())));
+        assert_eq!(read("1.e3"), Some(Number::Double(1000f64.to_bits())));
+        assert_eq!(read(".5"), Some(Number::Double(0.5f64.to_bits())));
+        assert_eq!(read(".5e-3"), Some(Number::Double(0.0005f64.to_bits())));
     }
 
     #[test]
     fn a_modifier_after_a_number_is_no_fraction() {
         assert_eq!(length(b"12.u32"), 2);
         assert_eq!(length(b"12.2d"), 4);
+        assert_eq!(length(b".u32"), 0);
+        assert_eq!(length(b".e1"), 0);
+        assert_eq!(length(b".2d"), 2);
     }
 }

@@ -6,9 +6,6 @@ use crate::error::Result;
 use crate::lexer::Kind;
 use crate::parser::Parser;
 
-/// Braces inside one another.
-const MAX_DEPTH: u32 = 8;
-
 /// Special registers that have components: `%tid.x` is a name, not a component of a vector.
 const SPECIAL_VECTORS: &[&str] =
     &["%tid", "%ntid", "%ctaid", "%nctaid", "%clusterid", "%nclusterid", "%cluster_ctaid", "%cluster_nctaid"];
@@ -25,19 +22,15 @@ impl Parser<'_> {
     }
 
     fn single_operand(&mut self, by_address: bool, depth: u32) -> Result<Operand> {
-        if depth > MAX_DEPTH {
-            return Err(self.error("these braces are nested too deeply"));
-        }
         let constant = |kind, text| kind != Kind::Identifier || text == "WARP_SZ";
         match self.peek() {
-            Kind::Mark(b'{') => Ok(Operand::Vector(self.vector(by_address, depth)?)),
+            Kind::Mark(b'{') if depth == 0 => Ok(Operand::Vector(self.vector()?)),
             Kind::Mark(b'[') => self.address(),
-            Kind::Mark(b'!') if self.peek_at(1) == Kind::Identifier => {
-                let at = self.position();
-                self.advance();
-                if self.text() == "WARP_SZ" {
-                    return Err(self.error_at(at, "`!` takes a predicate here"));
+            Kind::Mark(b'!') if self.peek_at(1) == Kind::Identifier && self.text_at(1) != "WARP_SZ" => {
+                if depth > 0 {
+                    return Err(self.error("no negated predicate may stand in braces"));
                 }
+                self.advance();
                 let name = self.identifier("a predicate")?;
                 Ok(Operand::Not(Box::new(Operand::Name(self.scopes.resolve(name)))))
             }
@@ -47,19 +40,16 @@ impl Parser<'_> {
                 }
                 _ => Err(self.expected("an operand")),
             },
-            _ => self.name(by_address),
+            _ => self.name(by_address, false),
         }
     }
 
     /// `{a, b}`, braces included.
-    fn vector(&mut self, by_address: bool, depth: u32) -> Result<Vec<Operand>> {
+    fn vector(&mut self) -> Result<Vec<Operand>> {
         self.expect_mark(b'{')?;
         let mut parts = Vec::new();
-        if self.take_mark(b'}') {
-            return Ok(parts);
-        }
         loop {
-            parts.push(self.single_operand(by_address, depth + 1)?);
+            parts.push(self.single_operand(true, 1)?);
             if !self.take_mark(b',') {
                 break;
             }
@@ -69,7 +59,7 @@ impl Parser<'_> {
     }
 
     /// An operand that begins with an identifier.
-    fn name(&mut self, by_address: bool) -> Result<Operand> {
+    fn name(&mut self, by_address: bool, in_address: bool) -> Result<Operand> {
         let name = self.identifier("an operand")?;
         if name == "_" {
             return Ok(Operand::Sink);
@@ -79,6 +69,9 @@ impl Parser<'_> {
         }
         let name = self.scopes.resolve(name);
         if self.is_mark(b'[') {
+            if in_address {
+                return Err(self.expected("`]`"));
+            }
             let offset = self.element_offset(&name)?;
             if by_address {
                 return Ok(Operand::Offset(name, offset));
@@ -86,7 +79,7 @@ impl Parser<'_> {
             let base = Operand::Name(name);
             return Ok(Operand::Address(Box::new(Address { base, offset, coordinates: Vec::new() })));
         }
-        if self.is_mark(b'+') || self.is_mark(b'-') {
+        if self.is_mark(b'+') {
             return Ok(Operand::Offset(name, self.offset()?));
         }
         Ok(Operand::Name(name))
@@ -114,7 +107,7 @@ impl Parser<'_> {
         })
     }
 
-    /// Bytes from the beginning of the array `name` to the element whose indices are at the cursor.
+    /// Bytes from the beginning of the array `name` to the element whose index is at the cursor.
     fn element_offset(&mut self, name: &str) -> Result<i64> {
         let at = self.position();
         let named = |v: &&Variable| v.name == name;
@@ -123,19 +116,14 @@ impl Parser<'_> {
         let Some(variable) = variable else {
             return Err(self.error_at(at, format!("`{name}` is not an array that was declared before")));
         };
-        let mut spans = vec![bytes_of(variable.ty).wrapping_mul(variable.vector.into())];
-        for &extent in variable.dims.iter().skip(1).rev() {
-            spans.push(spans[spans.len() - 1].wrapping_mul(extent));
-        }
-        let mut offset = 0u64;
-        while self.is_mark(b'[') {
-            let Some(span) = spans.pop() else {
-                return Err(self.error("more indices than dimensions"));
-            };
-            self.advance();
-            offset = offset.wrapping_add(self.integer()?.wrapping_mul(span));
-            self.expect_mark(b']')?;
-        }
+        let Some(rest) = variable.dims.get(1..) else {
+            return Err(self.error_at(at, format!("`{name}` is not an array")));
+        };
+        let element = bytes_of(variable.ty).wrapping_mul(variable.vector.into());
+        let span = rest.iter().fold(element, |span, &extent| span.wrapping_mul(extent));
+        self.expect_mark(b'[')?;
+        let offset = self.integer()?.wrapping_mul(span);
+        self.expect_mark(b']')?;
         Ok(offset as i64)
     }
 
@@ -143,7 +131,7 @@ impl Parser<'_> {
     fn address(&mut self) -> Result<Operand> {
         self.expect_mark(b'[')?;
         let (base, offset) = if self.peek() == Kind::Identifier && self.text() != "WARP_SZ" {
-            match self.name(true)? {
+            match self.name(true, true)? {
                 Operand::Offset(name, offset) => (Operand::Name(name), offset),
                 base => (base, 0),
             }
@@ -151,8 +139,8 @@ impl Parser<'_> {
             (Operand::Int(self.integer()?.into()), 0)
         };
         let mut coordinates = Vec::new();
-        while self.take_mark(b',') {
-            coordinates.push(self.single_operand(false, 1)?);
+        while offset == 0 && self.take_mark(b',') {
+            coordinates.push(self.single_operand(true, 0)?);
         }
         if let [Operand::Vector(_)] = coordinates.as_slice()
             && let Some(Operand::Vector(parts)) = coordinates.pop()

@@ -1,6 +1,6 @@
 //! The cursor over the tokens, and what every part of the grammar needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::ast::{Body, Module};
@@ -16,6 +16,8 @@ pub(crate) struct Parser<'s> {
     words: HashMap<&'s str, Arc<str>>,
     /// What has been read of the module.
     pub(crate) module: Module,
+    /// Variables and defined functions of the module.
+    pub(crate) globals: HashSet<Box<str>>,
     /// What has been read of the function at the cursor.
     pub(crate) body: Body,
     /// Its names.
@@ -38,6 +40,7 @@ impl<'s> Parser<'s> {
             at: 0,
             words: HashMap::new(),
             module: Module { address_size: 64, ..Module::default() },
+            globals: HashSet::new(),
             body: Body::default(),
             scopes,
             unified: false,
@@ -69,6 +72,12 @@ impl<'s> Parser<'s> {
     /// Text of the token at the cursor.
     pub(crate) fn text(&self) -> &'s str {
         let token = self.token(0);
+        &self.source[token.start as usize..token.end as usize]
+    }
+
+    /// Text of a token further on.
+    pub(crate) fn text_at(&self, ahead: usize) -> &'s str {
+        let token = self.token(ahead);
         &self.source[token.start as usize..token.end as usize]
     }
 
@@ -145,7 +154,7 @@ impl<'s> Parser<'s> {
         Ok(text)
     }
 
-    /// The bytes of a string.
+    /// What a string holds. There are no escapes.
     pub(crate) fn string(&mut self) -> Result<String> {
         if self.peek() != Kind::Text {
             return Err(self.expected("a string"));
@@ -153,19 +162,7 @@ impl<'s> Parser<'s> {
         let quoted = self.text();
         self.advance();
         let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-        let mut text = String::with_capacity(inner.len());
-        let mut characters = inner.chars().peekable();
-        while let Some(c) = characters.next() {
-            // Only the escapes that the lexer looks at: paths may hold other backslashes.
-            match characters.peek() {
-                Some(&escaped @ ('"' | '\\')) if c == '\\' => {
-                    text.push(escaped);
-                    characters.next();
-                }
-                _ => text.push(c),
-            }
-        }
-        Ok(text)
+        Ok(inner.to_owned())
     }
 
     /// An unsigned integer literal, where the grammar has no expression.
