@@ -36,6 +36,8 @@ macro_rules! vectorised {
     };
 }
 
+pub(crate) use vectorised;
+
 /// 2 with AVX-512 (F, BW, VL, DQ), 1 with AVX2 and FMA, 0 otherwise. The detection is cached by the standard library.
 #[inline(always)]
 #[cfg(target_arch = "x86_64")]

@@ -13,6 +13,7 @@
 //! | [`approx`] | `.approx` and `.full` functions, their documented errors, perturbation within them |
 //! | [`tensor`] | tensor-core dot products: bit-accurate models per architecture, and fast ones |
 
+pub mod approx;
 pub mod classify;
 pub mod convert;
 pub mod f32;
