@@ -60,7 +60,31 @@ def sample():
     return markdown(["mode", "bits per byte", "against `exact`"], rows)
 
 
-TABLES = {"cpu": cpu, "sample": sample}
+def gemm():
+    """The CPU's matrix kernel and a peer's, one thread."""
+    runs = rows_of("gemm")
+    kinds = ["bf16", "f32", "gemm"]
+    head = ["outputs × inputs", "rows"]
+    for kind in kinds:
+        name = "`gemm` f32" if kind == "gemm" else kind
+        head += [f"{name}: ms", "of memory", "of FMA"]
+    cases = {}
+    for run in runs:
+        cases.setdefault((run["outputs"], run["inputs"], run["rows"]), {})[run["weights"]] = run
+    rows = []
+    for (outputs, inputs, count), by_kind in cases.items():
+        row = [f"{outputs} × {inputs}", str(count)]
+        for kind in kinds:
+            run = by_kind[kind]
+            row += [f"{1e3 * run['seconds']:.3f}", f"{100 * run['share_of_read']:.0f} %", f"{100 * run['share_of_fma']:.0f} %"]
+        rows.append(row)
+    first = runs[0]
+    note = (f"\n\n{first['threads']} thread; in this run memory is read at {first['read_gb_per_s']:.1f} GB/s, the FMA peak is "
+            f"{first['fma_gflops']:.0f} GFLOP/s. `gemm` 0.19 is the crate of that name.")
+    return markdown(head, rows) + note
+
+
+TABLES = {"cpu": cpu, "gemm": gemm, "sample": sample}
 
 
 def main():

@@ -3,9 +3,9 @@
 //! Scores come from the matrix kernel, the softmax is exact, and each query adds its values up in the order of their
 //! positions: the result of a query depends neither on its block nor on how many rows share the call.
 
+use super::dots::{self, Dots};
 use super::math;
 use super::memory::Aligned;
-use super::panel::{self, Panel, Then};
 use super::simd::{Element, Isa, LANES, Simd, entry};
 use crate::error::Result;
 
@@ -17,7 +17,6 @@ pub(crate) const QUERIES: usize = 12;
 pub(crate) struct Scratch {
     queries: Aligned<f32>,
     scores: Aligned<f32>,
-    offsets: Vec<usize>,
     sums: Vec<f32>,
 }
 
@@ -71,25 +70,19 @@ pub(crate) unsafe fn attend<E: Element>(
     }
     let score_pitch = keys.next_multiple_of(LANES);
     let scores = scratch.scores.at_least(count * score_pitch)?;
-    scratch.offsets.clear();
-    scratch.offsets.extend((0..count).map(|i| i * score_pitch));
     // SAFETY: `count` padded queries, `keys` keys, and scores of their own. Scores of keys that a row does not see
     // are computed with the others and never looked at.
-    let panel = unsafe {
-        Panel::new(
-            queries.as_ptr(),
-            pitch,
-            strip.keys,
-            strip.pitch,
+    let scored = unsafe {
+        Dots::new(
+            (queries.as_ptr(), pitch),
+            count,
+            (strip.keys, strip.pitch),
             keys,
             head_dim,
-            scores.as_mut_ptr(),
-            &scratch.offsets,
-            None,
-            Then::Store,
+            (scores.as_mut_ptr(), score_pitch),
         )
     };
-    panel::run(isa, &panel);
+    dots::run(isa, &scored);
     let scale = 1.0 / (head_dim as f32).sqrt();
     scratch.sums.clear();
     for (i, scores) in scores.chunks_exact_mut(score_pitch).enumerate() {

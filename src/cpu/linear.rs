@@ -1,12 +1,14 @@
-//! Weights as the backend keeps them: views of the checkpoint where the dtype allows, one copy where not.
+//! Weights as the backend keeps them: matrices packed for the kernel, tables as views of the checkpoint where the dtype
+//! allows.
 
 use std::ops::Range;
 
 use super::check;
 use super::math;
 use super::memory::Aligned;
-use super::panel::{self, Panel, Then};
-use super::simd::{Isa, LANES};
+use super::pack::Packed;
+use super::product::{self, Product, Rows, Then};
+use super::simd::Isa;
 use super::threads::{Shared, Threads};
 use crate::backend::{LinearSpec, RowMap};
 use crate::checkpoint::{Dtype, Tensor};
@@ -15,10 +17,25 @@ use crate::error::{Error, Result};
 /// A linear map with its optional norm and bias.
 pub struct CpuLinear {
     norm: Option<(Vec<f32>, f32)>,
-    blocks: Vec<Matrix>,
+    blocks: Vec<Block>,
     bias: Option<Vec<f32>>,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
+}
+
+/// One of the matrices that a linear map puts one below the other.
+enum Block {
+    F32(Packed<f32>),
+    Bf16(Packed<u16>),
+}
+
+impl Block {
+    fn outputs(&self) -> usize {
+        match self {
+            Block::F32(packed) => packed.outputs(),
+            Block::Bf16(packed) => packed.outputs(),
+        }
+    }
 }
 
 /// An embedding table.
@@ -75,6 +92,16 @@ impl Matrix {
         Ok(Matrix { tensor, narrow, rows, columns })
     }
 
+    /// A copy in the kernel's order.
+    fn packed(&self, threads: &Threads) -> Result<Block> {
+        let bytes = self.tensor.bytes();
+        Ok(if self.narrow {
+            Block::Bf16(Packed::new(threads, bytemuck::cast_slice(bytes), self.rows, self.columns)?)
+        } else {
+            Block::F32(Packed::new(threads, bytemuck::cast_slice(bytes), self.rows, self.columns)?)
+        })
+    }
+
     /// Copies a row, widened.
     pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
         let range = row * self.columns..(row + 1) * self.columns;
@@ -103,30 +130,26 @@ pub(crate) fn vector(tensor: &Tensor, len: Option<usize>) -> Result<Vec<f32>> {
     }
 }
 
-/// Rows of activations as the matrix kernel wants them: dense, each padded with zeros to a multiple of 16.
-pub(crate) struct Rows<'a> {
-    values: &'a [f32],
-    pitch: usize,
-    count: usize,
-}
-
 impl CpuLinear {
-    pub(crate) fn new(spec: LinearSpec<'_>, dtype: Dtype) -> Result<Self> {
-        let blocks =
-            spec.weights.iter().map(|tensor| Matrix::new(tensor, dtype)).collect::<Result<Vec<_>>>()?;
-        let Some(first) = blocks.first() else {
+    pub(crate) fn new(spec: LinearSpec<'_>, dtype: Dtype, threads: &Threads) -> Result<Self> {
+        let Some(first) = spec.weights.first() else {
             return Err(Error::argument("weights is empty; a linear map needs at least one matrix"));
         };
-        let inputs = first.columns;
-        for block in &blocks {
+        let mut blocks = Vec::with_capacity(spec.weights.len());
+        let mut inputs = None;
+        for tensor in spec.weights {
+            let matrix = Matrix::new(tensor, dtype)?;
+            let inputs = *inputs.get_or_insert(matrix.columns);
             check::equal(
-                &format!("input width of {}", block.tensor.name()),
-                block.columns,
+                &format!("input width of {}", tensor.name()),
+                matrix.columns,
                 inputs,
-                &format!("that of {}", first.tensor.name()),
+                &format!("that of {}", first.name()),
             )?;
+            blocks.push(matrix.packed(threads)?);
         }
-        let outputs = blocks.iter().map(|block| block.rows).sum();
+        let inputs = inputs.unwrap_or(0);
+        let outputs = blocks.iter().map(Block::outputs).sum();
         let norm = match spec.norm {
             Some((gain, eps)) => Some((vector(gain, Some(inputs))?, eps as f32)),
             None => None,
@@ -140,7 +163,7 @@ impl CpuLinear {
 
     /// Bytes of one row of weights.
     fn row_bytes(&self) -> usize {
-        self.inputs * if self.blocks[0].narrow { 2 } else { 4 }
+        self.inputs * if matches!(self.blocks[0], Block::Bf16(_)) { 2 } else { 4 }
     }
 
     /// A guess, in nanoseconds of one thread, at what `rows` rows of all `outputs` cost.
@@ -150,7 +173,7 @@ impl CpuLinear {
         read.max(compute)
     }
 
-    /// The rows `from` of `x`, normalised if the map has a norm. Dense rows without a norm are used in place.
+    /// The rows `from` of `x`, normalised if the map has a norm. A row without a norm is used in place.
     pub(crate) fn rows<'a>(
         &self,
         isa: Isa,
@@ -161,30 +184,32 @@ impl CpuLinear {
         scratch: &'a mut Aligned<f32>,
     ) -> Result<Rows<'a>> {
         let width = self.inputs;
-        if self.norm.is_none()
-            && width.is_multiple_of(LANES)
-            && let Some(start) = dense(from, count)
-        {
-            return Ok(Rows { values: &x[start * width..(start + count) * width], pitch: width, count });
+        let k = width.next_multiple_of(2);
+        if self.norm.is_none() && width == k && count == 1 {
+            return Ok(Rows { values: &x[from.at(0) * width..][..width], count, k });
         }
-        let pitch = width.next_multiple_of(LANES);
-        let values = scratch.at_least(count * pitch)?;
+        let values = scratch.at_least(count * k)?;
         let shared = Shared::new(values);
+        let block = product::block(k);
         threads.share(count, count * width / 2, |range| {
             for i in range {
                 let row = &x[from.at(i) * width..][..width];
-                // SAFETY: rows of `pitch` do not overlap, and each belongs to one range.
-                let out = unsafe { shared.slice(i * pitch, pitch) };
-                match &self.norm {
-                    Some((gain, eps)) => math::norm(isa, row, gain, *eps, out),
-                    None => {
-                        out[..width].copy_from_slice(row);
-                        out[width..].fill(0.0);
+                let norm = self.norm.as_ref().map(|(gain, eps)| (gain, math::inverse_rms(isa, row, *eps)));
+                for at in (0..k).step_by(block) {
+                    let len = block.min(k - at);
+                    let end = width.min(at + len);
+                    // SAFETY: row `i` of the block at `at`; rows do not overlap, and each belongs to one range.
+                    let out = unsafe { shared.slice(at * count + i * len, len) };
+                    let (out, padding) = out.split_at_mut(end - at);
+                    match norm {
+                        Some((gain, scale)) => math::scale(isa, &row[at..end], scale, &gain[at..end], out),
+                        None => out.copy_from_slice(&row[at..end]),
                     }
+                    padding.fill(0.0);
                 }
             }
         });
-        Ok(Rows { values, pitch, count })
+        Ok(Rows { values, count, k })
     }
 
     /// Calls `work` on rectangles (rows, columns) that cover `rows × columns`, where a column costs `1 / columns` of
@@ -196,10 +221,10 @@ impl CpuLinear {
         columns: usize,
         work: impl Fn(Range<usize>, Range<usize>) + Sync,
     ) {
-        let blocks = rows.div_ceil(panel::ROWS).max(1);
+        let blocks = rows.div_ceil(product::ROWS).max(1);
         let height = rows.div_ceil(blocks).next_multiple_of(12);
         let blocks = rows.div_ceil(height);
-        let unit = if blocks > 1 { panel::COLUMNS } else { panel::COLUMNS / 4 };
+        let unit = product::COLUMNS;
         let strips = columns.div_ceil(unit);
         threads.share(strips * blocks, self.cost(rows), |range| {
             if blocks == 1 {
@@ -230,38 +255,28 @@ impl CpuLinear {
         offsets: &[usize],
         then: Then,
     ) {
-        assert!(range.end <= x.count && range.end <= offsets.len() && columns.end <= self.outputs);
-        let a = x.values[range.start * x.pitch..range.end * x.pitch].as_ptr();
-        let offsets = &offsets[range];
         let mut first = 0;
         for block in &self.blocks {
-            let (from, to) = (columns.start.max(first), columns.end.min(first + block.rows));
+            let outputs = block.outputs();
+            let (from, to) = (columns.start.max(first), columns.end.min(first + outputs));
             if from < to {
                 let out = out.wrapping_add(from - columns.start);
-                let bias = self.bias.as_ref().map(|bias| &bias[from..to]);
-                let (skip, n, k) = ((from - first) * self.inputs, to - from, self.inputs);
-                let bytes = block.tensor.bytes().as_ptr();
-                // SAFETY: `a` holds the rows, padded to `pitch`; rows `from..to` of the map are rows
-                // `from - first..` of this block, whose size `Matrix::new` checked; the caller vouches for `out`.
+                let bias = self.bias.as_ref().map(|bias| &bias[first..first + outputs]);
+                let (from, to) = (from - first, to - first);
+                let (row, offsets) = (range.start, &offsets[range.clone()]);
+                // SAFETY: the caller vouches for `out`.
                 unsafe {
-                    if block.narrow {
-                        let w = bytes.cast::<u16>().add(skip);
-                        panel::run(isa, &Panel::new(a, x.pitch, w, k, n, k, out, offsets, bias, then));
-                    } else {
-                        let w = bytes.cast::<f32>().add(skip);
-                        panel::run(isa, &Panel::new(a, x.pitch, w, k, n, k, out, offsets, bias, then));
+                    match block {
+                        Block::F32(w) => {
+                            product::run(isa, &Product { x: *x, row, w, from, to, bias, offsets, then }, out);
+                        }
+                        Block::Bf16(w) => {
+                            product::run(isa, &Product { x: *x, row, w, from, to, bias, offsets, then }, out);
+                        }
                     }
                 }
             }
-            first += block.rows;
+            first += outputs;
         }
-    }
-}
-
-/// The first row, if the `n` rows are consecutive.
-fn dense(rows: RowMap<'_>, n: usize) -> Option<usize> {
-    match rows {
-        RowMap::Blocks { start, len, stride } if n <= len || len == stride => Some(start),
-        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Kernels on rows: RMSNorm, softmax, SwiGLU, log-sum-exp, and the exponential under them.
 
-use super::simd::{LANES, Simd, entry};
+use super::simd::{Isa, LANES, Simd, entry};
 
 /// `e^x` to 2 ulp; 0 and infinity where the result leaves the range, NaN for NaN.
 #[inline(always)]
@@ -55,25 +55,38 @@ fn put<S: Simd>(s: S, out: &mut [f32], v: S::V) {
 }
 
 entry! {
-    /// `out = x / sqrt(mean(x²) + eps) · gain`, and zeros where `out` is longer.
-    pub(crate) fn norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) = norm_any
+    /// `1 / sqrt(mean(x²) + eps)`.
+    pub(crate) fn inverse_rms(x: &[f32], eps: f32) -> f32 = inverse_rms_any
 }
 
 #[inline(always)]
-fn norm_any<S: Simd>(s: S, x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+fn inverse_rms_any<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
     let mut squares = s.zero();
     by_lanes!(x.len(), r => {
         let x = lanes(s, &x[r]);
         squares = s.fma(x, x, squares);
     });
     let mean = s.sum(squares) / x.len() as f32;
-    let scale = s.splat(1.0 / (mean + eps).sqrt());
-    let (out, rest) = out.split_at_mut(x.len());
+    1.0 / (mean + eps).sqrt()
+}
+
+entry! {
+    /// `out = x · scale · gain`.
+    pub(crate) fn scale(x: &[f32], scale: f32, gain: &[f32], out: &mut [f32]) = scale_any
+}
+
+#[inline(always)]
+fn scale_any<S: Simd>(s: S, x: &[f32], scale: f32, gain: &[f32], out: &mut [f32]) {
+    let scale = s.splat(scale);
     by_lanes!(x.len(), r => {
         let y = s.mul(s.mul(lanes(s, &x[r.clone()]), scale), lanes(s, &gain[r.clone()]));
         put(s, &mut out[r], y);
     });
-    rest.fill(0.0);
+}
+
+/// `out = x / sqrt(mean(x²) + eps) · gain`.
+pub(crate) fn norm(isa: Isa, x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+    scale(isa, x, inverse_rms(isa, x, eps), gain, out);
 }
 
 entry! {

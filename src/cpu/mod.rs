@@ -1,18 +1,20 @@
 //! The CPU backend: threads and SIMD, what a machine without a GPU runs.
 //!
-//! Activations are `f32`. Weights and cached keys and values are `f32` or bfloat16; weights that the checkpoint holds
-//! in that dtype are used where they lie, in the mapped file. Results do not depend on the number of threads, nor on
+//! Activations are `f32`. Weights and cached keys and values are `f32` or bfloat16. Matrices are copied once, into the
+//! order in which the kernel reads them; embedding tables are used where they lie, in the mapped file. Results do not depend on the number of threads, nor on
 //! how many rows share a call, and AVX-512 and AVX2 give the same bits.
 
 mod attention;
 mod cache;
 mod check;
+mod dots;
 pub mod limits;
 mod linear;
 mod math;
 mod memory;
 mod ops;
-mod panel;
+mod pack;
+mod product;
 mod rope;
 mod simd;
 mod stack;

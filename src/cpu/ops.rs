@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::linear::{self, Matrix};
 use super::memory::Aligned;
-use super::panel::Then;
+use super::product::Then;
 use super::threads::Shared;
 use super::{CpuBackend, CpuBuffer, CpuCache, CpuLinear, CpuLocal, CpuTable, CpuVector, check, math};
 use crate::backend::{Attention, Backend, Heads, LinearSpec, RowMap};
@@ -72,7 +72,7 @@ impl Backend for CpuBackend {
     type Local = CpuLocal;
 
     fn linear(&self, spec: LinearSpec<'_>) -> Result<CpuLinear> {
-        CpuLinear::new(spec, self.dtype)
+        CpuLinear::new(spec, self.dtype, &self.threads)
     }
 
     fn table(&self, weight: &Tensor) -> Result<CpuTable> {

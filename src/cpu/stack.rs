@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::attention::{self, Block, QUERIES, Strip};
 use super::cache::Store;
 use super::memory::{Aligned, Plain};
-use super::panel::Then;
+use super::product::Then;
 use super::simd::Element;
 use super::threads::Shared;
 use super::{CpuBackend, CpuBuffer, CpuCache, CpuLinear, check};

@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let (prompt, new) = args.lengths();
     let checkpoint = Checkpoint::random(&config, 0, args.dtype.into())?;
     let weight_bytes = checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum();
-    let engine = engine::open(&checkpoint, Device::Cpu, Some(args.dtype), args.threads)?;
+    let engine = engine::open(checkpoint, Device::Cpu, Some(args.dtype), args.threads)?;
     let vocabulary = config.vocab_size as u32;
     let token = |sequence: u32, at: u32| philox4x32_10([at, 0, 0, 0], [sequence, 1])[0] % vocabulary;
     let requests: Vec<Request> = (0..args.batch as u32)

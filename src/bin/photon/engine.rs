@@ -8,9 +8,9 @@ use photon_kernels::generate::{Engine, Mode};
 
 use crate::args;
 
-/// The engine that runs a checkpoint.
+/// The engine that runs a checkpoint, which is released: the engine has its own copy of the matrices.
 pub fn open(
-    checkpoint: &Checkpoint,
+    checkpoint: Checkpoint,
     device: args::Device,
     dtype: Option<args::Storage>,
     threads: Option<usize>,
@@ -19,7 +19,7 @@ pub fn open(
     let (args::Device::Auto | args::Device::Cpu) = device;
     let stored = if checkpoint.dtype() == Dtype::Bf16 { Dtype::Bf16 } else { Dtype::F32 };
     let dtype = dtype.map_or(stored, Dtype::from);
-    Engine::new(CpuBackend::new(CpuOptions { dtype, threads, isa: None })?, checkpoint)
+    Engine::new(CpuBackend::new(CpuOptions { dtype, threads, isa: None })?, &checkpoint)
 }
 
 /// `--mode` and `--refresh` together.

@@ -38,7 +38,7 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         (Some(text), _) => input::needed(tokenizer, "--prompt", &dir)?.encode(text)?,
         (None, ids) => input::tokens(ids.as_deref().unwrap_or(""), checkpoint.config().vocab_size)?,
     };
-    let engine = engine::open(&checkpoint, args.device, args.dtype, None)?;
+    let engine = engine::open(checkpoint, args.device, args.dtype, None)?;
     let requests: Vec<Request> = (0..args.batch)
         .map(|i| Request {
             prompt: prompt.clone(),

@@ -26,7 +26,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         }
         (None, ids) => (input::tokens(ids.as_deref().unwrap_or(""), checkpoint.config().vocab_size)?, None),
     };
-    let engine = engine::open(&checkpoint, args.device, args.dtype, None)?;
+    let engine = engine::open(checkpoint, args.device, args.dtype, None)?;
     let bar = engine::bar("score");
     let logprobs = engine.score(&tokens, mode, args.prompt_tokens, &mut |done, total| {
         bar.set_length(total as u64);

@@ -36,8 +36,8 @@ impl Simd for Avx2 {
     const TOGETHER: usize = 1;
     const LOW: (usize, usize) = (1, 4);
     const HIGH: (usize, usize) = (3, 2);
-    const FEW: usize = 6;
-    const TILE: (usize, usize) = (3, 2);
+    // 16 registers, two to a vector: the sums, one weight and one activation.
+    const WIDTHS: &'static [usize] = &[4, 2, 1, 1, 1, 1];
 
     ops! {
         fma(a, b, c) = _mm256_fmadd_ps;
@@ -94,6 +94,16 @@ impl Simd for Avx2 {
         unsafe { std::ptr::copy_nonoverlapping(p, x.as_mut_ptr(), n) };
         // SAFETY: the array holds 16 values.
         unsafe { self.load_bf16(x.as_ptr()) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_pairs(self, p: *const u16) -> (Pair, Pair) {
+        // SAFETY: as above; the caller vouches for 32 values.
+        unsafe {
+            let (low, high) = (_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(16).cast()));
+            let even = |v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(v));
+            let odd = |v| _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(0xffff_0000_u32 as i32)));
+            ((even(low), even(high)), (odd(low), odd(high)))
+        }
     }
     #[inline(always)]
     fn shift_into_exponent(self, v: Pair) -> Pair {

@@ -33,8 +33,8 @@ impl Simd for Avx512 {
     const TOGETHER: usize = 4;
     const LOW: (usize, usize) = (6, 4);
     const HIGH: (usize, usize) = (8, 3);
-    const FEW: usize = 16;
-    const TILE: (usize, usize) = (4, 6);
+    // 32 registers: the sums, two weights a panel and one activation.
+    const WIDTHS: &'static [usize] = &[8, 8, 4, 4, 4, 3, 3, 3, 2, 2, 2, 2];
 
     ops! {
         fma(a, b, c) = _mm512_fmadd_ps;
@@ -82,6 +82,15 @@ impl Simd for Avx512 {
         unsafe { widen(_mm256_maskz_loadu_epi16(first(n), p.cast())) }
     }
     #[inline(always)]
+    unsafe fn load_bf16_pairs(self, p: *const u16) -> (__m512, __m512) {
+        // SAFETY: as above; the caller vouches for 32 values.
+        unsafe {
+            let both = _mm512_loadu_si512(p.cast());
+            let odd = _mm512_and_si512(both, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(both)), _mm512_castsi512_ps(odd))
+        }
+    }
+    #[inline(always)]
     fn shift_into_exponent(self, v: __m512) -> __m512 {
         // SAFETY: `self` proves that the machine has the instructions.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(v))) }
@@ -99,28 +108,6 @@ impl Simd for Avx512 {
             _mm_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps128(p));
         }
         out
-    }
-    #[inline(always)]
-    fn sum16(self, v: [__m512; 16]) -> __m512 {
-        // SAFETY: `self` proves that the machine has the instructions.
-        unsafe {
-            let p = quarters(v[0], v[4], v[8], v[12]);
-            let q = quarters(v[1], v[5], v[9], v[13]);
-            let r = quarters(v[2], v[6], v[10], v[14]);
-            let t = quarters(v[3], v[7], v[11], v[15]);
-            let pq = _mm512_add_ps(
-                _mm512_shuffle_ps::<0b01_00_01_00>(p, q),
-                _mm512_shuffle_ps::<0b11_10_11_10>(p, q),
-            );
-            let rt = _mm512_add_ps(
-                _mm512_shuffle_ps::<0b01_00_01_00>(r, t),
-                _mm512_shuffle_ps::<0b11_10_11_10>(r, t),
-            );
-            _mm512_add_ps(
-                _mm512_shuffle_ps::<0b10_00_10_00>(pq, rt),
-                _mm512_shuffle_ps::<0b11_01_11_01>(pq, rt),
-            )
-        }
     }
     #[inline(always)]
     fn prefetch<const FAR: bool>(self, p: *const u8) {

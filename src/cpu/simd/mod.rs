@@ -64,14 +64,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Sixteen lanes.
     type V: Copy;
 
-    /// Largest flat tile (rows of activations, rows of weights) for the first rows of activations ...
+    /// Largest tile (queries, keys) of [`super::dots`] for few queries ...
     const LOW: (usize, usize);
-    /// ... and the largest tile for a few more. Both take weights as they are.
+    /// ... and for more.
     const HIGH: (usize, usize);
-    /// Rows of activations up to which weights are taken as they are, in tiles of such heights.
-    const FEW: usize;
-    /// Tile over weights that were widened for many rows of activations.
-    const TILE: (usize, usize);
+    /// Panels of a tile of [`super::product`] of one row, of two rows, and so on up to the tallest.
+    const WIDTHS: &'static [usize];
     /// Queries of attention that share the values they read: 4 or 1.
     const TOGETHER: usize;
 
@@ -98,6 +96,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `n` values must be readable at `p`.
     unsafe fn load_bf16_first(self, p: *const u16, n: usize) -> Self::V;
+    /// 32 bfloat16, widened: those of even index and those of odd index.
+    ///
+    /// # Safety
+    /// 32 values must be readable at `p`.
+    unsafe fn load_bf16_pairs(self, p: *const u16) -> (Self::V, Self::V);
 
     /// `a · b + c`, rounded once where the target can.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -114,16 +117,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The lane sums of four vectors. The tree is the same for every vector and every instruction set: lanes 8
     /// apart, then 4, 2 and 1.
     fn sum4(self, v: [Self::V; 4]) -> [f32; 4];
-    /// The lane sums of sixteen vectors, by the tree of [`Simd::sum4`].
-    #[inline(always)]
-    fn sum16(self, v: [Self::V; 16]) -> Self::V {
-        let mut out = [0.0; LANES];
-        for g in 0..4 {
-            let sums = self.sum4([v[4 * g], v[4 * g + 1], v[4 * g + 2], v[4 * g + 3]]);
-            out[4 * g..4 * g + 4].copy_from_slice(&sums);
-        }
-        self.load(&out)
-    }
     /// Hints that the line at `p` will be read soon, from L1 or, if `FAR`, from L2. Any address is allowed.
     fn prefetch<const FAR: bool>(self, p: *const u8);
 

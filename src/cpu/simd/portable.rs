@@ -24,8 +24,7 @@ impl Simd for Portable {
     const TOGETHER: usize = 1;
     const LOW: (usize, usize) = (1, 4);
     const HIGH: (usize, usize) = (2, 2);
-    const FEW: usize = 4;
-    const TILE: (usize, usize) = (2, 2);
+    const WIDTHS: &'static [usize] = &[2, 1];
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -68,6 +67,17 @@ impl Simd for Portable {
         unsafe { std::ptr::copy_nonoverlapping(p, x.as_mut_ptr(), n) };
         // SAFETY: the array holds 16 values.
         unsafe { self.load_bf16(x.as_ptr()) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_pairs(self, p: *const u16) -> (Self::V, Self::V) {
+        // SAFETY: the caller vouches for 32 values; an array of u16 has the alignment of u16.
+        let x = unsafe { &*p.cast::<[u16; 2 * LANES]>() };
+        let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+        for i in 0..LANES {
+            even[i] = f32::from_bits(u32::from(x[2 * i]) << 16);
+            odd[i] = f32::from_bits(u32::from(x[2 * i + 1]) << 16);
+        }
+        (even, odd)
     }
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {

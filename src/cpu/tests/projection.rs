@@ -90,6 +90,22 @@ fn projections_agree_with_f64_at_every_edge() {
 }
 
 #[test]
+fn wide_maps_agree_with_f64_in_tiles_of_every_width() {
+    let mut random = Random(11);
+    for backend in backends() {
+        for n in [16, 48, 64, 127, 128, 145, 272, 400] {
+            for m in (1..=13).chain([17, 25]) {
+                let case = Case::new(&mut random, 19, vec![n, 37], m, n % 3 == 0, n % 2 == 0);
+                let got = case.project(&backend, RowMap::DENSE, m);
+                for (row, got) in got.chunks_exact(case.outputs()).enumerate() {
+                    close(got, &case.want(row), 2e-6, &format!("{:?} n {n} m {m}", backend.isa()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn long_sums_agree_with_f64_across_blocks() {
     let mut random = Random(4);
     for backend in backends() {

@@ -49,10 +49,9 @@ fn row_kernels_agree_with_f64_at_every_length() {
     for isa in isas() {
         for n in 1..=70 {
             let (x, gain) = (random.values(n), random.values(n));
-            let mut out = vec![f32::NAN; n + n % 3];
+            let mut out = vec![f32::NAN; n];
             math::norm(isa, &x, &gain, 1e-5, &mut out);
-            close(&out[..n], &rms_norm(&wide(&x), &gain, 1e-5), 1e-6, "norm");
-            assert!(out[n..].iter().all(|&x| x == 0.0), "padding of norm");
+            close(&out, &rms_norm(&wide(&x), &gain, 1e-5), 1e-6, "norm");
 
             let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
             let large: Vec<f32> = x.iter().map(|x| 30.0 * x).collect();

@@ -1,7 +1,8 @@
 //! The matrix kernel against the machine's limits and against the `gemm` crate.
 //!
-//! `cargo bench -p photon-peers`; `PHOTON_BENCH_THREADS` sets the threads (default 1). At the end a
-//! table gives the fastest run of each case as a share of the limits measured in the same run.
+//! `cargo bench -p photon-peers`; `PHOTON_BENCH_THREADS` sets the threads (default 1). At the end one JSON line a case, with
+//! its fastest call as a share of the limits measured in the same run, goes to standard output or to the file named by
+//! `PHOTON_BENCH_RESULTS`, from which `tools/tables.py` makes the table of docs/performance.md.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use photon_kernels::cpu::{CpuBackend, CpuOptions, limits};
 
 /// (outputs, inputs): attention, SwiGLU up and down, and the head of photon-600m.
 const SHAPES: [(usize, usize); 4] = [(1664, 1664), (4096, 1664), (1664, 4096), (32000, 1664)];
-const ROWS: [usize; 5] = [1, 4, 16, 64, 256];
+const ROWS: [usize; 6] = [1, 4, 8, 16, 64, 256];
 /// Bytes of weights that are rotated through: more than a last-level cache keeps.
 const ROTATED: usize = 400 << 20;
 
@@ -144,17 +145,21 @@ fn main() {
     let bandwidth = bandwidth.max(limits::read_bandwidth(threads).expect("memory"));
     let peak = peak.max(limits::fma_peak(threads).expect("threads"));
     c.final_summary();
-    println!("{threads} threads; memory is read at {bandwidth:.1} GB/s, FMA peak is {peak:.0} GFLOP/s");
-    println!("| weights | outputs × inputs | rows | ms | GB/s | of memory | GFLOP/s | of FMA peak |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for Line { name, shape: (n, k), rows, bytes, seconds } in lines.into_inner() {
-        let read = bytes as f64 / seconds / 1e9;
-        let flops = (2 * rows * n * k) as f64 / seconds / 1e9;
-        println!(
-            "| {name} | {n} × {k} | {rows} | {:.3} | {read:.1} | {:.0} % | {flops:.1} | {:.0} % |",
-            seconds * 1e3,
-            100.0 * read / bandwidth,
-            100.0 * flops / peak
-        );
+    let lines: Vec<String> = lines
+        .into_inner()
+        .into_iter()
+        .map(|Line { name, shape: (n, k), rows, bytes, seconds }| {
+            let read = bytes as f64 / seconds / 1e9 / bandwidth;
+            let fma = (2 * rows * n * k) as f64 / seconds / 1e9 / peak;
+            format!(
+                "{{\"weights\":\"{name}\",\"outputs\":{n},\"inputs\":{k},\"rows\":{rows},\"threads\":{threads},\
+                 \"seconds\":{seconds:e},\"share_of_read\":{read:.4},\"share_of_fma\":{fma:.4},\
+                 \"read_gb_per_s\":{bandwidth:.2},\"fma_gflops\":{peak:.1}}}\n"
+            )
+        })
+        .collect();
+    match std::env::var_os("PHOTON_BENCH_RESULTS") {
+        Some(path) => std::fs::write(path, lines.concat()).expect("a writable file"),
+        None => print!("{}", lines.concat()),
     }
 }
