@@ -413,7 +413,7 @@ fn strong_step(
         }
     }
     let keep = op != StrongOp::Store;
-    if !message.is_empty() || !keep && line.has_messages() {
+    if !message.is_empty() || line.has_messages() {
         line.post(byte, size, keep, message);
     }
 }

@@ -148,7 +148,9 @@ impl Line {
                 r.bytes &= !touch.bytes;
             }
         }
-        if self.reads.len() as u32 >= self.prune_at.max(FIRST_PRUNE) {
+        // Waiting for a wgmma tells nothing of what its issuers knew, so its reads stand for no others.
+        let heir = actor.who.engine != Engine::Wgmma;
+        if heir && self.reads.len() as u32 >= self.prune_at.max(FIRST_PRUNE) {
             self.reads.retain(|r| {
                 r.bytes != 0 && (r.bytes & !touch.bytes != 0 || unordered(actor, touch, r, r.bytes).is_some())
             });
@@ -324,7 +326,8 @@ fn unordered_in(
             let lane = theirs.trailing_zeros();
             theirs &= theirs - 1;
             let known = known.is_some_and(|k| k.covers(1 << lane, rec.clock));
-            if !known && !(mine && pair.1 == 1 << lane && itself(lane)) {
+            let same_thread = mine && pair.1 == 1 << lane;
+            if !known && !(same_thread && itself(lane)) {
                 return Some(byte);
             }
         }
