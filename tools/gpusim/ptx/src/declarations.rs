@@ -84,13 +84,13 @@ impl<'s> Parser<'s> {
             let text = self.text();
             self.advance();
             match text {
-                ".align" if ty.is_none() && specification.vector == 1 => {
+                ".align" if ty.is_none() && specification.vector == 1 && specification.align.is_none() => {
                     specification.align = Some(self.alignment()?);
                 }
-                ".v2" if ty.is_none() => specification.vector = 2,
-                ".v4" if ty.is_none() => specification.vector = 4,
+                ".v2" if ty.is_none() && specification.vector == 1 => specification.vector = 2,
+                ".v4" if ty.is_none() && specification.vector == 1 => specification.vector = 4,
                 ".attribute" => self.attribute()?,
-                ".ptr" => {
+                ".ptr" if specification.pointer.is_none() => {
                     let space = self.space();
                     let align = if self.take_dotted(".align") { self.alignment()? } else { 4 };
                     specification.pointer = Some((space, align));
@@ -273,6 +273,9 @@ impl<'s> Parser<'s> {
 
     /// Declares a name in the scope at the cursor.
     pub(crate) fn declare(&mut self, name: &str, at: usize) -> Result<String> {
+        if name == "_" {
+            return Err(self.error_at(at, "`_` is no name"));
+        }
         self.scopes
             .declare(name)
             .map_err(|_| self.error_at(at, format!("`{name}` is declared twice in one scope")))

@@ -7,6 +7,22 @@ use crate::lexer::Kind;
 use crate::parser::Parser;
 use crate::scopes;
 
+/// Performance directives, and how many numbers they have at least and at most.
+const DIRECTIVES: &[(&str, usize, usize)] = &[
+    ("maxntid", 1, 3),
+    ("reqntid", 1, 3),
+    ("minnctapersm", 1, 1),
+    ("maxnctapersm", 1, 1),
+    ("maxnreg", 1, 1),
+    ("reqnctapercluster", 1, 3),
+    ("explicitcluster", 0, 0),
+    ("maxclusterrank", 1, 1),
+    ("blocksareclusters", 0, 0),
+    ("noreturn", 0, 0),
+    ("abi_preserve", 1, 1),
+    ("abi_preserve_control", 1, 1),
+];
+
 impl Parser<'_> {
     /// `.entry` or `.func` at the cursor, to the end of its body or the semicolon of a prototype.
     pub(crate) fn function(&mut self, linkage: Linkage) -> Result<()> {
@@ -24,12 +40,13 @@ impl Parser<'_> {
         let params = if self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
         let directives = self.directives()?;
         let mut function = Function { linkage, entry, name, returns, params, directives, body: None, line };
-        if self.take_mark(b';') {
+        // ptxas does without the semicolon behind a prototype.
+        if self.take_mark(b';') || (self.peek() == Kind::Dotted && !entry) || self.peek() == Kind::End {
             self.module.functions.push(function);
             return Ok(());
         }
         if !self.is_mark(b'{') {
-            return Err(self.expected("a function body or `;`"));
+            return Err(self.expected("a performance directive, a function body or `;`"));
         }
         let at = self.position();
         self.declare_global(&function.name, at)?;
@@ -47,22 +64,27 @@ impl Parser<'_> {
 
     /// Performance directives between the head and the body: `.maxntid 128, 1, 1 .minnctapersm 2`.
     fn directives(&mut self) -> Result<Vec<(String, Vec<u64>)>> {
-        let mut directives = Vec::new();
+        let mut directives: Vec<(String, Vec<u64>)> = Vec::new();
         while self.peek() == Kind::Dotted {
             if self.is_dotted(".pragma") {
                 self.pragma()?;
                 continue;
             }
-            let name = self.text()[1..].to_owned();
+            let name = &self.text()[1..];
+            let Some(&(_, least, most)) = DIRECTIVES.iter().find(|d| d.0 == name) else { break };
+            if directives.iter().any(|d| d.0 == name) {
+                return Err(self.error(format!("a second `.{name}`")));
+            }
             self.advance();
             let mut numbers = Vec::new();
-            if self.peek() == Kind::Number {
-                numbers.push(self.literal()?);
-                while self.take_mark(b',') {
-                    numbers.push(self.literal()?);
+            while numbers.len() < most && (numbers.len() < least || self.is_mark(b',') || numbers.is_empty())
+            {
+                if !numbers.is_empty() {
+                    self.expect_mark(b',')?;
                 }
+                numbers.push(self.literal()?);
             }
-            directives.push((name, numbers));
+            directives.push((name.to_owned(), numbers));
         }
         Ok(directives)
     }
@@ -196,7 +218,7 @@ impl Parser<'_> {
         let line = self.line();
         self.advance();
         let returns = if self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
-        let name = if self.peek() == Kind::Identifier { self.identifier("`_`")? } else { "_" }.to_owned();
+        let name = self.identifier("`_`")?.to_owned();
         let params = if self.is_mark(b'(') { self.parameters()? } else { Vec::new() };
         let directives = self.directives()?;
         self.expect_mark(b';')?;

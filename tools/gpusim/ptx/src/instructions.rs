@@ -5,21 +5,48 @@ use crate::error::Result;
 use crate::lexer::Kind;
 use crate::parser::Parser;
 
+/// What no modifier is called: a directive behind a forgotten semicolon must not become one.
+const DIRECTIVES: &[&str] = &[
+    "align",
+    "branchtargets",
+    "callprototype",
+    "calltargets",
+    "entry",
+    "extern",
+    "func",
+    "loc",
+    "noreturn",
+    "pragma",
+    "reg",
+    "section",
+    "visible",
+    "weak",
+];
+
 impl Parser<'_> {
     /// The instruction at the cursor, to its semicolon.
     pub(crate) fn instruction(&mut self, location: Option<Location>) -> Result<()> {
         let guard = if self.take_mark(b'@') {
             let negated = self.take_mark(b'!');
+            if self.text() == "_" {
+                return Err(self.expected("a predicate"));
+            }
             let name = self.identifier("a predicate")?;
             Some((self.scopes.resolve(name), negated))
         } else {
             None
         };
         let line = self.line();
+        if self.text() == "_" {
+            return Err(self.expected("an instruction"));
+        }
         let opcode = self.identifier("an instruction")?;
         let mut modifiers = Vec::new();
         while self.peek() == Kind::Dotted {
             let text = &self.text()[1..];
+            if DIRECTIVES.contains(&text) {
+                return Err(self.expected("an operand or `;`"));
+            }
             self.advance();
             modifiers.push(self.word(text));
         }

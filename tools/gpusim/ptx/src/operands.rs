@@ -142,6 +142,9 @@ impl Parser<'_> {
         while offset == 0 && self.take_mark(b',') {
             coordinates.push(self.single_operand(true, 0)?);
         }
+        if !coordinates.is_empty() && !matches!(coordinates.last(), Some(Operand::Vector(_))) {
+            return Err(self.expected("coordinates in braces"));
+        }
         if let [Operand::Vector(_)] = coordinates.as_slice()
             && let Some(Operand::Vector(parts)) = coordinates.pop()
         {

@@ -62,6 +62,29 @@ fn performance_directives_keep_their_numbers() {
 }
 
 #[test]
+fn performance_directives_have_their_count_of_numbers_and_stand_once() {
+    for text in [
+        ".maxntid",
+        ".maxntid 1, 2, 3, 4",
+        ".maxnreg 1, 2",
+        ".noreturn 1",
+        ".maxnreg 4 .maxnreg 4",
+        ".lt",
+        ".maxntid 1,",
+    ] {
+        module_error(&format!(".entry k() {text} {{ ret; }}"));
+    }
+}
+
+#[test]
+fn a_prototype_may_end_without_semicolon() {
+    let m = module(".func f()\n.func g() .noreturn .global .u32 x;\n.extern .func h()");
+    assert_eq!((m.functions.len(), m.variables.len()), (3, 1));
+    assert!(m.functions.iter().all(|f| f.body.is_none()));
+    module_error(".func f() x");
+}
+
+#[test]
 fn register_ranges_are_expanded() {
     let b =
         body(".reg .b32 %r<3>, x;\n.reg .pred %p<1>;\n.reg .v4 .f32 %v;\n.reg .b128 q;\n.reg .b16 none<0>;");

@@ -119,6 +119,21 @@ fn attributes_are_accepted_before_the_type() {
 }
 
 #[test]
+fn attributes_of_a_declaration_stand_once_and_in_order() {
+    for text in [
+        ".v2 .v2 .u32",
+        ".v2 .align 8 .u32",
+        ".u32 .align 8",
+        ".align 8 .align 8 .u32",
+        ".u32 .f32",
+        ".align 3 .u32",
+        "",
+    ] {
+        module_error(&format!(".global {text} x;"));
+    }
+}
+
+#[test]
 fn integers_are_kept_with_sign_and_radix_resolved() {
     let v = variable(".const .align 4 .s32 x[5] = {-1, 0xFF, 0b101, 017, (1<<4)|3};");
     assert_eq!(ints(&v.init), [-1, 255, 5, 15, 19]);

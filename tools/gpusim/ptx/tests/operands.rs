@@ -28,6 +28,11 @@ fn modifiers_keep_their_order_and_spelling() {
 }
 
 #[test]
+fn a_directive_is_no_modifier() {
+    assert!(body_error("ret\n.reg .b32 x;").message.contains(".reg"));
+}
+
+#[test]
 fn guards_may_be_negated() {
     assert_eq!(instruction("@%p1 bra a;").guard, Some(("%p1".into(), false)));
     assert_eq!(instruction("@ ! %p1 bra a;").guard, Some(("%p1".into(), true)));
@@ -94,6 +99,7 @@ fn tensor_addresses_have_coordinates() {
     let coordinates = vec![name("smp"), Operand::Vector(vec![name("%f1")])];
     assert_eq!(operands("x [tex, smp, {%f1}];"), [address(name("tex"), 0, coordinates)]);
     body_error("x [%rd1+4, {%r1}];");
+    body_error("x [%rd1, 4];");
 }
 
 #[test]
@@ -117,7 +123,9 @@ fn pairs_negations_and_sinks() {
     assert_eq!(operands("setp.lt.and.u32 %p1|%p2, %r1, 0, !%p3;")[0], pair(name("%p1"), name("%p2")));
     assert_eq!(operands("setp.lt.and.u32 %p1|_, %r1, 0, !%p3;")[3], not);
     assert_eq!(operands("elect.sync _|%p1, -1;")[0], pair(Operand::Sink, name("%p1")));
-    body_error("x %p1|%p2|%p3;");
+    for text in ["x %p1|%p2|%p3;", "_ %r1;", "@_ ret;", ".reg .b32 _;"] {
+        body_error(text);
+    }
 }
 
 #[test]
