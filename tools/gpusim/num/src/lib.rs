@@ -23,5 +23,6 @@ pub mod half;
 pub mod lanes;
 pub mod minmax;
 mod round;
+pub mod tensor;
 
 pub use round::Rounding;
