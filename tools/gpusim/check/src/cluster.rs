@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::barrier::{Barrier, ClusterBarrier};
 use crate::clock::{ASYNC_GLOBAL, ASYNC_SHARED, Who};
-use crate::footprint::{LINE, Lanes, Touch, run, touches};
+use crate::footprint::{LINE, Lanes, Touch, Touches, linear_origin, run, touches};
 use crate::ids::{AccessKind, Engine, ProxyFence, Scope, Sem, SiteId, Space, StrongOp, WarpId};
 use crate::launch::LaunchCheck;
 use crate::line::{Actor, Conflict, Line};
@@ -119,8 +119,9 @@ impl ClusterCheck {
         let who = state.know.engine(engine);
         let issue = Issue { warp, who, clock, kind, site, size, proxy: None };
         self.check_addresses(&issue, space, mask, addresses, size)?;
-        let found = match touches(mask, addresses, size, kind == AccessKind::Write) {
-            Ok(found) => found,
+        let mut found = Touches::new();
+        match touches(&mut found, mask, addresses, size, kind == AccessKind::Write) {
+            Ok(()) => {}
             Err(overlap) => {
                 let now = self.party(&issue, overlap.lanes[1]);
                 let earlier = self.party(&issue, overlap.lanes[0]);
@@ -197,6 +198,17 @@ impl ClusterCheck {
             }
             Space::Shared { .. } => 0,
         };
+        // Coalesced: the two ends stand for all lanes.
+        if mask != 0
+            && size.is_power_of_two()
+            && let Some(origin) = linear_origin(mask, addresses, size)
+        {
+            let low = origin.wrapping_add(u64::from(mask.trailing_zeros() * size));
+            let high = u64::from((32 - mask.leading_zeros() - mask.trailing_zeros()) * size);
+            if low.is_multiple_of(size.into()) && low.checked_add(high).is_some_and(|end| end <= limit) {
+                return Ok(());
+            }
+        }
         let low_bits = if size.is_power_of_two() { u64::from(size) - 1 } else { 0 };
         let (mut odd, mut beyond) = (0, false);
         for (l, &address) in addresses.iter().enumerate() {

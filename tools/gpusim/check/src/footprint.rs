@@ -87,34 +87,51 @@ pub(crate) struct Overlap {
     pub(crate) lanes: [u32; 2],
 }
 
+/// The address of lane 0 when each lane of `mask` is at that address plus its number times `size`.
+#[inline]
+pub(crate) fn linear_origin(mask: u32, addresses: &[u64; 32], size: u32) -> Option<u64> {
+    let first = mask.trailing_zeros() & 31;
+    // Unsigned arithmetic that may wrap for lanes that are not there.
+    let origin = addresses[first as usize].wrapping_sub(u64::from(first * size));
+    let mut bent = 0u64;
+    let mut expected = origin;
+    if mask == u32::MAX {
+        for &address in addresses {
+            bent |= address ^ expected;
+            expected = expected.wrapping_add(u64::from(size));
+        }
+    } else {
+        for (l, &address) in addresses.iter().enumerate() {
+            let there = 0u64.wrapping_sub(u64::from(mask >> l & 1));
+            bent |= (address ^ expected) & there;
+            expected = expected.wrapping_add(u64::from(size));
+        }
+    }
+    (bent == 0).then_some(origin)
+}
+
 /// The lines that lanes `mask` touch at `addresses`, `size` bytes each. `exclusive`: no two lanes may touch the same byte.
 pub(crate) fn touches(
+    out: &mut Touches,
     mask: u32,
     addresses: &[u64; 32],
     size: u32,
     exclusive: bool,
-) -> Result<Touches, Overlap> {
-    let mut out = Touches::new();
+) -> Result<(), Overlap> {
     if mask == 0 || size == 0 {
-        return Ok(out);
+        return Ok(());
     }
     let first = mask.trailing_zeros();
     let start = addresses[first as usize];
-    let regular = size.is_power_of_two() && size <= 32 && start.is_multiple_of(u64::from(size));
-    if regular {
-        // Lane l at origin + l·size, as unsigned arithmetic that may wrap for lanes that are not there.
-        let origin = start.wrapping_sub(u64::from(first * size));
-        let mut bent = 0u64;
-        let mut differ = 0u64;
-        for (l, &address) in addresses.iter().enumerate() {
-            let there = 0u64.wrapping_sub(u64::from(mask >> l & 1));
-            bent |= (address ^ origin.wrapping_add(l as u64 * u64::from(size))) & there;
-            differ |= (address ^ start) & there;
+    if size.is_power_of_two() && size <= 32 && start.is_multiple_of(u64::from(size)) {
+        if let Some(origin) = linear_origin(mask, addresses, size) {
+            linear(out, mask, origin, size);
+            return Ok(());
         }
-        if bent == 0 {
-            linear(&mut out, mask, origin, size);
-            return Ok(out);
-        }
+        let differ = addresses
+            .iter()
+            .enumerate()
+            .fold(0, |d, (l, &address)| d | (address ^ start) & 0u64.wrapping_sub(u64::from(mask >> l & 1)));
         if differ == 0 {
             if exclusive {
                 let second = (mask & (mask - 1)).trailing_zeros();
@@ -122,11 +139,10 @@ pub(crate) fn touches(
             }
             let bytes = run((start % LINE) as u32, size);
             out.push(Touch { line: start / LINE, bytes, lanes: Lanes::Any(mask) });
-            return Ok(out);
+            return Ok(());
         }
     }
-    scattered(&mut out, mask, addresses, size, exclusive)?;
-    Ok(out)
+    scattered(out, mask, addresses, size, exclusive)
 }
 
 fn linear(out: &mut Touches, mask: u32, origin: u64, size: u32) {
@@ -233,6 +249,11 @@ fn fill(lanes: &mut Lanes, bytes: u128, lane: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn touches(mask: u32, addresses: &[u64; 32], size: u32, exclusive: bool) -> Result<Touches, Overlap> {
+        let mut out = Touches::new();
+        super::touches(&mut out, mask, addresses, size, exclusive).map(|()| out)
+    }
 
     fn expand(touches: &Touches) -> Vec<(u64, u32)> {
         let mut all = Vec::new();

@@ -36,7 +36,7 @@ pub struct Geometry {
 }
 
 /// Distinct bytes of global memory that a launch touched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct UniqueBytes {
     /// By loads and atomics.
     pub read: u64,

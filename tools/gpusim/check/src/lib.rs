@@ -62,23 +62,33 @@
 //!
 //! An `Err` is a [`Finding`]; with [`Report`] it becomes the text that the user reads.
 
+mod banks;
 mod barrier;
 mod clock;
 mod cluster;
 mod copies;
+mod counters;
 mod footprint;
 mod ids;
+mod initialised;
 mod know;
 mod launch;
 mod line;
 mod mbarrier;
 mod message;
+mod render;
 mod report;
+mod sectors;
 mod warp;
 
+pub use banks::{Wavefronts, matrix_wavefronts, wavefronts};
 pub use cluster::{ClusterCheck, Leak};
 pub use copies::{BulkOp, CopyMark, WgmmaOp};
+pub use counters::{AsyncBytes, BarrierCounts, Counters, LaunchFacts, OpInfo, SharedTraffic, Traffic};
 pub use ids::{AccessKind, Engine, ProxyFence, Scope, Sem, SiteId, Space, StrongOp, WarpId};
+pub use initialised::Initialised;
 pub use launch::{Geometry, LaunchCheck, Settings, UniqueBytes};
 pub use mbarrier::MbarrierAt;
+pub use render::{Place, Program, Report};
 pub use report::{Check, Finding, Missing, Party, Race};
+pub use sectors::sectors;

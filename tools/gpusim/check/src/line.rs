@@ -327,7 +327,7 @@ fn unordered_in(
             theirs &= theirs - 1;
             let known = known.is_some_and(|k| k.covers(1 << lane, rec.clock));
             let same_thread = mine && pair.1 == 1 << lane;
-            if !known && !(same_thread && itself(lane)) {
+            if !(known || same_thread && itself(lane)) {
                 return Some(byte);
             }
         }

@@ -205,3 +205,25 @@ pub enum Finding {
         by: Party,
     },
 }
+
+impl Finding {
+    /// Which check failed.
+    pub fn check(&self) -> Check {
+        match self {
+            Finding::Race(_) => Check::Race,
+            Finding::Uninitialised { .. } => Check::UninitialisedRead,
+            Finding::Address { check, .. } => *check,
+            Finding::Mbarrier { .. } => Check::MbarrierMisuse,
+        }
+    }
+
+    /// Who made the access that failed.
+    pub fn by(&self) -> &Party {
+        match self {
+            Finding::Race(race) => &race.now,
+            Finding::Uninitialised { by, .. }
+            | Finding::Address { by, .. }
+            | Finding::Mbarrier { by, .. } => by,
+        }
+    }
+}

@@ -321,7 +321,7 @@ impl World {
             }
         });
         let engine = if self.chance(20) { Engine::CpAsync } else { Engine::Thread };
-        let strong = size >= 2 && size <= 8 && self.chance(50) && engine == Engine::Thread;
+        let strong = size >= 2 && self.chance(50) && engine == Engine::Thread;
         let kind = if strong {
             let op = [StrongOp::Load, StrongOp::Store, StrongOp::Rmw, StrongOp::Red][self.pick(4)];
             let sems: &[Sem] = match op {
@@ -669,15 +669,8 @@ impl World {
         let on = self.chance(60).then(|| (cluster * RANKS + self.pick(RANKS), self.pick(2)));
         let t = Self::thread(cta, warp, lane);
         let preds: Vec<Node> = self.threads[t].last.into_iter().collect();
-        let mut new = Access {
-            node: usize::MAX,
-            memory,
-            from,
-            size,
-            kind,
-            seat: Self::seat(cta),
-            generic: false,
-        };
+        let mut new =
+            Access { node: usize::MAX, memory, from, size, kind, seat: Self::seat(cta), generic: false };
         let expected = self.races(&new, &preds, Some(proxy));
         if expected && self.chance(97) {
             return Ok(());
@@ -722,9 +715,8 @@ impl World {
         };
         for node in nodes {
             // What the hardware completes is seen by readers of any scope that reaches the object's CTA.
-            for seat in [Self::seat(home)] {
-                self.objects[home][which].arriving.push(Arrival { node, seat, scope: Scope::Sys });
-            }
+            let seat = Self::seat(home);
+            self.objects[home][which].arriving.push(Arrival { node, seat, scope: Scope::Sys });
         }
         Ok(())
     }
