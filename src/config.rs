@@ -96,7 +96,7 @@ pub struct Config {
 
 /// `config.json`, where keys can be absent. An explicit value is never a stand-in for an absent one.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object of the model's settings")]
 struct File {
     model_type: ModelType,
     vocab_size: usize,

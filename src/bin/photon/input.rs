@@ -84,8 +84,14 @@ pub fn text_file(path: &Path) -> Result<String> {
     }
 }
 
-/// Token ids separated by commas or white space.
+/// Token ids separated by commas or white space. A comma may end the list, but not stand where an id is missing.
 fn ids(text: &str, source: &str, vocab_size: usize) -> Result<Vec<u32>> {
+    let listed = text.trim_end().strip_suffix(',').unwrap_or(text);
+    if text.contains(',')
+        && let Some(i) = listed.split(',').position(|part| part.trim().is_empty())
+    {
+        return Err(Error::argument(format!("{source}: an id is missing before comma {}", i + 1)));
+    }
     let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
     words
         .enumerate()
@@ -132,6 +138,10 @@ mod tests {
         refused(tokens("1,9", 9), &["--tokens", "token 1", "\"9\"", "0..9"]);
         refused(tokens("-1", 9), &["token 0", "\"-1\""]);
         refused(tokens("1,two", 9), &["\"two\""]);
+        refused(tokens("1,,2", 9), &["--tokens", "missing before comma 2"]);
+        refused(tokens(",1", 9), &["missing before comma 1"]);
+        refused(tokens("1, ,", 9), &["missing before comma 2"]);
+        refused(tokens(",", 9), &["missing before comma 1"]);
         refused(tokens("99999999999999999999", 9), &["token 0"]);
         let (_dir, path) = file(b"1 2 77");
         refused(tokens(&format!("@{}", path.display()), 9), &["input.txt", "token 2", "\"77\""]);
