@@ -5,6 +5,9 @@ use crate::cluster::ClusterCheck;
 use crate::ids::WarpId;
 use crate::warp::Knowing;
 
+/// Barriers of a CTA.
+pub(crate) const BARRIERS: usize = 16;
+
 /// A CTA barrier in its current phase.
 #[derive(Default)]
 pub(crate) struct Barrier {
@@ -29,9 +32,7 @@ impl Barrier {
 
     fn complete(self) -> View {
         let mut view = self.arrived;
-        for (who, clock) in self.whole {
-            view.seen.raise(who, u32::MAX, clock);
-        }
+        view.seen.raise_warps(&self.whole);
         view
     }
 }
@@ -44,17 +45,18 @@ pub(crate) struct ClusterBarrier {
 }
 
 impl ClusterCheck {
-    /// The lanes arrive at CTA barrier `barrier` (`bar.sync`, `bar.red`, `bar.arrive`).
+    /// The lanes arrive at CTA barrier `barrier`, 0 to 15 (`bar.sync`, `bar.red`, `bar.arrive`).
     pub fn barrier_arrive(&mut self, warp: WarpId, barrier: u32, mask: u32) {
         let slot = self.slot(warp);
         let know = &mut self.warps[slot].know;
-        self.barriers.entry((warp.rank, barrier)).or_default().arrive(know, mask);
+        self.barriers[warp.rank as usize * BARRIERS + barrier as usize % BARRIERS].arrive(know, mask);
     }
 
     /// The barrier has all its arrivals: `waiting` are the warps and lanes that arrived to wait (not those of `bar.arrive`),
     /// and go on.
     pub fn barrier_complete(&mut self, rank: u32, barrier: u32, waiting: &[(WarpId, u32)]) {
-        let Some(phase) = self.barriers.remove(&(rank, barrier)) else { return };
+        let phase =
+            std::mem::take(&mut self.barriers[rank as usize * BARRIERS + barrier as usize % BARRIERS]);
         let view = phase.complete();
         for &(warp, mask) in waiting {
             let slot = self.slot(warp);

@@ -143,6 +143,24 @@ impl Clock {
         }
     }
 
+    /// Raises whole warps of one CTA, each to its own epoch.
+    pub(crate) fn raise_warps(&mut self, warps: &[(Who, u32)]) {
+        let Some(&(first, _)) = warps.first() else { return };
+        let entries = Arc::make_mut(self.0.get_or_insert_default());
+        let at = match entries.binary_search_by_key(&first.cta, |e| e.0) {
+            Ok(at) => at,
+            Err(at) => {
+                entries.insert(at, (first.cta, Arc::default()));
+                at
+            }
+        };
+        let clock = Arc::make_mut(&mut entries[at].1);
+        for &(who, epoch) in warps {
+            debug_assert_eq!((who.cta, who.engine), (first.cta, Engine::Thread));
+            clock.slot(who).raise(u32::MAX, epoch);
+        }
+    }
+
     /// Raises each lane in `mask` of `who` to its own value.
     pub(crate) fn raise_each(&mut self, who: Who, mask: u32, clocks: &[u32; 32]) {
         if (0..32).any(|l| mask >> l & 1 != 0 && clocks[l] != 0 && !self.covers(who, 1 << l, clocks[l])) {

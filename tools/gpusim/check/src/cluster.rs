@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::barrier::{Barrier, ClusterBarrier};
+use crate::barrier::{BARRIERS, Barrier, ClusterBarrier};
 use crate::clock::{ASYNC_GLOBAL, ASYNC_SHARED, Who};
 use crate::footprint::{LINE, Lanes, Touch, Touches, linear_origin, run, touches};
 use crate::ids::{AccessKind, Engine, ProxyFence, Scope, Sem, SiteId, Space, StrongOp, WarpId};
@@ -37,10 +37,12 @@ pub struct ClusterCheck {
     pub(crate) warps_per_cta: u32,
     pub(crate) warps: Vec<WarpState>,
     shared: Vec<SharedShadow>,
-    pub(crate) barriers: HashMap<(u32, u32), Barrier>,
+    pub(crate) barriers: Vec<Barrier>,
     pub(crate) cluster_barrier: ClusterBarrier,
     pub(crate) mbarriers: HashMap<(u32, u64), Mbarrier>,
     pub(crate) mbarrier_count: Vec<u16>,
+    /// Whether a line of the access being made holds something for strong readers.
+    met_messages: bool,
 }
 
 /// The identity of an access besides its bytes.
@@ -79,10 +81,11 @@ impl ClusterCheck {
             warps_per_cta,
             warps,
             shared,
-            barriers: HashMap::new(),
+            barriers: (0..ctas.len() * BARRIERS).map(|_| Barrier::default()).collect(),
             cluster_barrier: ClusterBarrier::default(),
             mbarriers: HashMap::new(),
             mbarrier_count: vec![0; ctas.len()],
+            met_messages: false,
         }
     }
 
@@ -135,10 +138,13 @@ impl ClusterCheck {
                 })));
             }
         };
+        self.met_messages = false;
         for touch in &found {
             self.touch(&issue, space, touch, None)?;
         }
+        let slot = self.slot(warp);
         if let AccessKind::Strong { op, sem, scope } = kind
+            && (sem != Sem::Relaxed || self.met_messages || !self.warps[slot].released.is_empty())
             && size.is_power_of_two()
             && size <= 32
         {
@@ -249,9 +255,11 @@ impl ClusterCheck {
             size: issue.size,
             proxy: issue.proxy,
         };
+        let mut met = false;
         let outcome = match space {
             Space::Global => {
-                if !settings.global_races && !settings.unique_bytes {
+                let strong = matches!(issue.kind, AccessKind::Strong { .. });
+                if !settings.global_races && !settings.unique_bytes && !strong {
                     return Ok(());
                 }
                 self.launch.with_line(touch.line, |global| {
@@ -261,12 +269,14 @@ impl ClusterCheck {
                     if issue.kind.writes() {
                         global.written |= touch.bytes;
                     }
+                    met |= global.line.has_messages();
                     if settings.global_races { global.line.access(&actor, touch) } else { Ok(()) }
                 })
             }
             Space::Shared { rank } => {
                 let shadow = &mut self.shared[rank as usize];
                 let at = touch.line as usize;
+                met = shadow.lines[at].has_messages();
                 let outcome =
                     if settings.shared_races { shadow.lines[at].access(&actor, touch) } else { Ok(()) };
                 let fresh = touch.bytes & !shadow.written[at];
@@ -282,6 +292,7 @@ impl ClusterCheck {
                 outcome
             }
         };
+        self.met_messages |= met;
         outcome.map_err(|conflict| self.race(issue, space, touch, &conflict))
     }
 

@@ -47,9 +47,17 @@ impl Lanes {
 
     fn collect(&self, mut bytes: u128) -> u32 {
         let mut mask = 0;
+        let unit = match self {
+            Lanes::Table(_) => 2,
+            Lanes::Linear { shift, .. } => *shift,
+            Lanes::Any(_) => 7,
+        };
         while bytes != 0 {
-            mask |= self.at(bytes.trailing_zeros());
-            bytes &= bytes - 1;
+            let byte = bytes.trailing_zeros();
+            mask |= self.at(byte);
+            // The rest of this lane's bytes.
+            let next = ((byte >> unit) + 1) << unit;
+            bytes = if next >= 128 { 0 } else { bytes & (u128::MAX << next) };
         }
         mask
     }
@@ -176,6 +184,8 @@ fn scattered(
     exclusive: bool,
 ) -> Result<(), Overlap> {
     let words = size >= 4 && size.is_power_of_two();
+    // As long as the lines come in order, those of one line are the last in the list.
+    let mut sorted = true;
     for lane in (0..32u32).filter(|l| mask >> l & 1 != 0) {
         let mut address = addresses[lane as usize];
         let mut left = size;
@@ -183,7 +193,9 @@ fn scattered(
             let from = (address % LINE) as u32;
             let count = left.min(128 - from);
             let whole_words = words && from.is_multiple_of(4) && count.is_multiple_of(4);
-            place(out, address / LINE, run(from, count), lane, whole_words, exclusive)?;
+            let line = address / LINE;
+            sorted &= out.last().is_none_or(|t| t.line <= line);
+            place(out, line, run(from, count), lane, whole_words, exclusive, sorted)?;
             address = address.wrapping_add(u64::from(count));
             left -= count;
         }
@@ -198,9 +210,16 @@ fn place(
     lane: u32,
     words: bool,
     exclusive: bool,
+    sorted: bool,
 ) -> Result<(), Overlap> {
     let mut home = None;
-    for (at, touch) in out.iter_mut().enumerate().filter(|(_, t)| t.line == line) {
+    for (at, touch) in out.iter_mut().enumerate().rev() {
+        if touch.line != line {
+            if sorted {
+                break;
+            }
+            continue;
+        }
         let common = touch.bytes & bytes;
         if common != 0 {
             if exclusive {
@@ -216,8 +235,9 @@ fn place(
             }
         } else if home.is_none() && words && matches!(touch.lanes, Lanes::Table(_)) {
             home = Some(at);
+            // Nothing else can be of interest: words go to tables, and tables only grow by words.
             if !exclusive {
-                continue;
+                break;
             }
         }
     }

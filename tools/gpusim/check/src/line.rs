@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::clock::{ASYNC_GLOBAL, ASYNC_SHARED, Clock, TENSORMAP, Who};
 use crate::footprint::{Lanes, Touch};
 use crate::ids::{AccessKind, Engine, SiteId};
+use crate::know::Know;
 use crate::message::{Message, Seat};
 use crate::report::Missing;
 use crate::warp::{Group, Knowing};
@@ -282,7 +283,11 @@ fn unordered_in(
         clock.get(rec.who)
     };
     if let Some(known) = known
-        && known.covers(rec.lanes.of(rec.bytes), rec.clock)
+        && match known {
+            // The common case does not ask which lanes.
+            Know::All(epoch) => *epoch >= rec.clock,
+            _ => known.covers(rec.lanes.of(common), rec.clock),
+        }
     {
         return None;
     }
