@@ -23,6 +23,7 @@ mod launch;
 mod memory;
 mod module;
 mod settings;
+pub mod tensor_map;
 
 pub use device::{Device, Limits};
 pub use error::{LaunchError, LoadError, MemoryError, Report};
