@@ -3,8 +3,6 @@
 //! The f32 operations on exact inputs carry 24 ≥ 2·11 + 2 bits, so that rounding their results again is harmless for sums and
 //! products. A fused multiply-add is rounded to odd first. NaN results are 0x7fff.
 
-use crate::Rounding;
-use crate::f32::add_to_odd;
 use crate::format::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 
 /// The canonical NaN of both formats.
@@ -115,9 +113,7 @@ impl Half {
         let (x, y, z) = (self.input(a, m), self.input(b, m), self.input(c, m));
         let rounded = match self {
             Half::F16 => f32_to_f16(add_to_odd_f32(x * y, z)),
-            Half::Bf16 => {
-                f32_to_bf16(f64_to_f32_odd(add_to_odd(f64::from(x) * f64::from(y), z.into(), Rounding::Rn)))
-            }
+            Half::Bf16 => f32_to_bf16(f64_to_f32_odd(sum_to_odd(f64::from(x) * f64::from(y), z.into()))),
         };
         self.output(rounded, m)
     }
@@ -135,17 +131,26 @@ fn add_to_odd_f32(x: f32, y: f32) -> f32 {
     f32::from_bits(bits.wrapping_add(if moved { step } else { 0 }))
 }
 
+/// The same in f64, for bf16.
+#[inline(always)]
+fn sum_to_odd(x: f64, y: f64) -> f64 {
+    let sum = x + y;
+    let y_part = sum - x;
+    let error = (x - (sum - y_part)) + (y - y_part);
+    let bits = sum.to_bits();
+    let step = if (error > 0.0) == (sum > 0.0) { 1 } else { u64::MAX };
+    let moved = bits & 1 == 0 && error != 0.0 && sum.abs() < f64::INFINITY;
+    f64::from_bits(bits.wrapping_add(if moved { step } else { 0 }))
+}
+
 /// An f64 rounded to odd in f32; what exceeds f32 becomes its largest value, which is odd.
 #[inline(always)]
 fn f64_to_f32_odd(x: f64) -> f32 {
     let near = x as f32;
     let back = f64::from(near);
     let bits = near.to_bits();
-    if back == x || x.is_nan() || bits & 1 == 1 {
-        return near;
-    }
-    if near == 0.0 {
-        return f32::from_bits(bits | 1);
-    }
-    f32::from_bits(if back.abs() < x.abs() { bits + 1 } else { bits - 1 })
+    // Away from zero from a value too small (a zero becomes the least subnormal), else toward it (from infinity to the largest).
+    let step = if back.abs() < x.abs() { 1 } else { u32::MAX };
+    let moved = bits & 1 == 0 && back != x && !x.is_nan();
+    f32::from_bits(bits.wrapping_add(if moved { step } else { 0 }))
 }

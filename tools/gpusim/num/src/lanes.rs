@@ -3,6 +3,7 @@
 //! One portable body per operation, compiled for AVX-512, AVX2 with FMA, and the baseline; the processor picks at run time.
 //! Without fused multiply-add in hardware `fma` is right but slow.
 
+use crate::Rounding;
 use crate::f32::{canonical, flush};
 use crate::format::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use crate::half::{Half, Modifiers};
@@ -168,6 +169,30 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// `cvt.{rni,rzi,rmi,rpi}{.ftz}.{s32,u32}.f32`, the modes given as rn, rz, rm, rp. Clamps; NaN gives 0.
+    f32_to_int<const SIGNED, const FTZ>(a: &Lanes, mode: Rounding, d: &mut Lanes) -> () {
+        let cast = |x: f32| if SIGNED { x as i32 as u32 } else { x as u32 };
+        let each = |x: u32| input::<FTZ>(x);
+        match mode {
+            Rounding::Rz => (0..32).for_each(|i| d[i] = cast(each(a[i]))),
+            Rounding::Rm => (0..32).for_each(|i| d[i] = cast(each(a[i]).floor())),
+            Rounding::Rp => (0..32).for_each(|i| d[i] = cast(each(a[i]).ceil())),
+            Rounding::Rna => (0..32).for_each(|i| d[i] = cast(each(a[i]).round())),
+            Rounding::Rn | Rounding::Rs { .. } => (0..32).for_each(|i| d[i] = cast(each(a[i]).round_ties_even())),
+        }
+    }
+}
+
+vectorised! {
+    /// `cvt.rn.f32.{s32,u32}`.
+    int_to_f32<const SIGNED>(a: &Lanes, d: &mut Lanes) -> () {
+        for i in 0..32 {
+            d[i] = if SIGNED { a[i] as i32 as f32 } else { a[i] as f32 }.to_bits();
+        }
+    }
+}
+
 /// A two-operand instruction on packed halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half2 {
@@ -187,23 +212,34 @@ fn each(x: u32, y: u32, f: impl Fn(u16, u16) -> u16) -> u32 {
 vectorised! {
     /// `add`, `sub` or `mul` of f16x2, or with `BF16` of bf16x2.
     half2<const BF16>(op: Half2, a: &Lanes, b: &Lanes, d: &mut Lanes, m: Modifiers) -> () {
-        let half = if BF16 { Half::Bf16 } else { Half::F16 };
-        match op {
-            Half2::Add => (0..32).for_each(|i| d[i] = each(a[i], b[i], |x, y| half.add(x, y, m))),
-            Half2::Sub => (0..32).for_each(|i| d[i] = each(a[i], b[i], |x, y| half.sub(x, y, m))),
-            Half2::Mul => (0..32).for_each(|i| d[i] = each(a[i], b[i], |x, y| half.mul(x, y, m))),
-        }
+        // The plain case apart, so that its loops are free of the modifiers' branches.
+        if m == Modifiers::default() { half2_loop::<BF16>(op, a, b, d, Modifiers::default()) } else { half2_loop::<BF16>(op, a, b, d, m) }
+    }
+}
+
+#[inline(always)]
+fn half2_loop<const BF16: bool>(op: Half2, a: &Lanes, b: &Lanes, d: &mut Lanes, m: Modifiers) {
+    let half = if BF16 { Half::Bf16 } else { Half::F16 };
+    match op {
+        Half2::Add => (0..32).for_each(|i| d[i] = each(a[i], b[i], |x, y| half.add(x, y, m))),
+        Half2::Sub => (0..32).for_each(|i| d[i] = each(a[i], b[i], |x, y| half.sub(x, y, m))),
+        Half2::Mul => (0..32).for_each(|i| d[i] = each(a[i], b[i], |x, y| half.mul(x, y, m))),
     }
 }
 
 vectorised! {
     /// `fma` of f16x2, or with `BF16` of bf16x2.
     fma_half2<const BF16>(a: &Lanes, b: &Lanes, c: &Lanes, d: &mut Lanes, m: Modifiers) -> () {
-        let half = if BF16 { Half::Bf16 } else { Half::F16 };
-        for i in 0..32 {
-            let low = half.fma(a[i] as u16, b[i] as u16, c[i] as u16, m);
-            let high = half.fma((a[i] >> 16) as u16, (b[i] >> 16) as u16, (c[i] >> 16) as u16, m);
-            d[i] = u32::from(high) << 16 | u32::from(low);
-        }
+        if m == Modifiers::default() { fma_loop::<BF16>(a, b, c, d, Modifiers::default()) } else { fma_loop::<BF16>(a, b, c, d, m) }
+    }
+}
+
+#[inline(always)]
+fn fma_loop<const BF16: bool>(a: &Lanes, b: &Lanes, c: &Lanes, d: &mut Lanes, m: Modifiers) {
+    let half = if BF16 { Half::Bf16 } else { Half::F16 };
+    for i in 0..32 {
+        let low = half.fma(a[i] as u16, b[i] as u16, c[i] as u16, m);
+        let high = half.fma((a[i] >> 16) as u16, (b[i] >> 16) as u16, (c[i] >> 16) as u16, m);
+        d[i] = u32::from(high) << 16 | u32::from(low);
     }
 }

@@ -289,3 +289,38 @@ fn packed_half_lanes_equal_the_scalar_operations() {
         }
     }
 }
+
+#[test]
+fn integer_conversion_lanes_equal_the_scalar_conversion() {
+    use gpusim_num::convert::{Int, float_to_int, int_to_float};
+    let mut random = Random(15);
+    for _ in 0..2_000 {
+        let mut a = registers(&mut random, &Format::F32);
+        a[0] = (2f32.powi(31)).to_bits();
+        a[1] = 0xc0e0_0000 + random.below(9) as u32 * 0x8_0000;
+        for mode in common::MODES {
+            let mut d = [[0; 32]; 4];
+            lanes::f32_to_int::<true, false>(&a, mode, &mut d[0]);
+            lanes::f32_to_int::<true, true>(&a, mode, &mut d[1]);
+            lanes::f32_to_int::<false, false>(&a, mode, &mut d[2]);
+            lanes::f32_to_int::<false, true>(&a, mode, &mut d[3]);
+            for i in 0..32 {
+                let of = |signed, ftz| {
+                    float_to_int(a[i].into(), &Format::F32, Int { bits: 32, signed }, mode, ftz) as u32
+                };
+                let want = [of(true, false), of(true, true), of(false, false), of(false, true)];
+                assert_eq!([d[0][i], d[1][i], d[2][i], d[3][i]], want, "{:e} {mode:?}", f32::from_bits(a[i]));
+            }
+        }
+        let mut d = [[0; 32]; 2];
+        lanes::int_to_f32::<true>(&a, &mut d[0]);
+        lanes::int_to_f32::<false>(&a, &mut d[1]);
+        for i in 0..32 {
+            for (signed, got) in [(true, d[0][i]), (false, d[1][i])] {
+                let want =
+                    int_to_float(a[i].into(), Int { bits: 32, signed }, &Format::F32, Rounding::Rn, false);
+                assert_eq!(u64::from(got), want);
+            }
+        }
+    }
+}

@@ -9,20 +9,19 @@ use crate::format::{bf16_to_f32, f16_to_f32};
 use crate::lanes::{Lanes, vectorised};
 
 #[inline(always)]
-fn pair<const BF16: bool>(register: u32) -> [f32; 2] {
-    let (low, high) = (register as u16, (register >> 16) as u16);
-    if BF16 { [bf16_to_f32(low), bf16_to_f32(high)] } else { [f16_to_f32(low), f16_to_f32(high)] }
+fn half<const BF16: bool>(h: u16) -> f32 {
+    if BF16 { bf16_to_f32(h) } else { f16_to_f32(h) }
 }
 
+/// Lower and upper halves alternating.
 #[inline(always)]
 fn widen<const BF16: bool>(register: &Lanes) -> [f32; 64] {
-    let mut out = [0.0; 64];
-    for lane in 0..32 {
-        let [low, high] = pair::<BF16>(register[lane]);
-        out[2 * lane] = low;
-        out[2 * lane + 1] = high;
+    let mut halves = [0u16; 64];
+    for (pair, word) in halves.chunks_exact_mut(2).zip(register) {
+        pair[0] = *word as u16;
+        pair[1] = (*word >> 16) as u16;
     }
-    out
+    halves.map(half::<BF16>)
 }
 
 vectorised! {
@@ -53,11 +52,11 @@ vectorised! {
 
 #[inline(always)]
 fn load_b<const BF16: bool>(register: &Lanes, rows: &mut [[f32; 8]]) {
-    let values = widen::<BF16>(register);
-    for (k, row) in rows.iter_mut().enumerate() {
-        for (g, x) in row.iter_mut().enumerate() {
-            *x = values[8 * g + k];
-        }
+    for (t, pair) in rows.chunks_exact_mut(2).enumerate() {
+        // A pair of rows lies in every fourth lane.
+        let words: [u32; 8] = std::array::from_fn(|g| register[4 * g + t]);
+        pair[0] = words.map(|word| half::<BF16>(word as u16));
+        pair[1] = words.map(|word| half::<BF16>((word >> 16) as u16));
     }
 }
 
@@ -79,10 +78,11 @@ vectorised! {
 vectorised! {
     /// C from four registers of f32.
     load_c<>(registers: [&Lanes; 4], c: &mut C) -> () {
-        for half in 0..2 {
+        // By rows, the two registers of a half alternate.
+        for (half, out) in c.as_flattened_mut().chunks_exact_mut(64).enumerate() {
             for lane in 0..32 {
-                c[8 * half + lane / 4][2 * (lane % 4)] = f32::from_bits(registers[2 * half][lane]);
-                c[8 * half + lane / 4][2 * (lane % 4) + 1] = f32::from_bits(registers[2 * half + 1][lane]);
+                out[2 * lane] = f32::from_bits(registers[2 * half][lane]);
+                out[2 * lane + 1] = f32::from_bits(registers[2 * half + 1][lane]);
             }
         }
     }
@@ -92,10 +92,10 @@ vectorised! {
     /// D to four registers of f32.
     store_d<>(d: &C, registers: [&mut Lanes; 4]) -> () {
         let [r0, r1, r2, r3] = registers;
-        for (half, (even, odd)) in [(r0, r1), (r2, r3)].into_iter().enumerate() {
+        for ((even, odd), values) in [(r0, r1), (r2, r3)].into_iter().zip(d.as_flattened().chunks_exact(64)) {
             for lane in 0..32 {
-                even[lane] = d[8 * half + lane / 4][2 * (lane % 4)].to_bits();
-                odd[lane] = d[8 * half + lane / 4][2 * (lane % 4) + 1].to_bits();
+                even[lane] = values[2 * lane].to_bits();
+                odd[lane] = values[2 * lane + 1].to_bits();
             }
         }
     }
