@@ -19,6 +19,7 @@
 mod device;
 mod error;
 mod exec;
+mod inst;
 mod launch;
 mod memory;
 mod module;

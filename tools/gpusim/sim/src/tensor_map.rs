@@ -172,17 +172,26 @@ impl TensorMap {
         let rule = |holds: bool, message: &str| if holds { Ok(()) } else { Err(message.to_string()) };
         let rank = self.rank as usize;
         rule((1..=5).contains(&rank), "the rank is 1 to 5")?;
-        rule(self.interleave == Interleave::None || rank >= 3, "interleaved layouts have a rank of 3 or more")?;
+        rule(
+            self.interleave == Interleave::None || rank >= 3,
+            "interleaved layouts have a rank of 3 or more",
+        )?;
         let unit = if self.interleave == Interleave::B32 { 32 } else { 16 };
         rule(self.address != 0, "the global address is not null")?;
-        rule(self.address.is_multiple_of(unit), "the global address is a multiple of 16 (32 if interleaved by 32)")?;
+        rule(
+            self.address.is_multiple_of(unit),
+            "the global address is a multiple of 16 (32 if interleaved by 32)",
+        )?;
         for d in 0..rank {
             rule((1..=1 << 32).contains(&self.sizes[d]), "a size is 1 to 2^32")?;
             rule((1..=256).contains(&self.box_sizes[d]), "a box size is 1 to 256")?;
             rule((1..=8).contains(&self.element_strides[d]), "an element stride is 1 to 8")?;
         }
         for stride in &self.strides[..rank - 1] {
-            rule(stride.is_multiple_of(unit), "a stride is a multiple of 16 bytes (32 if interleaved by 32)")?;
+            rule(
+                stride.is_multiple_of(unit),
+                "a stride is a multiple of 16 bytes (32 if interleaved by 32)",
+            )?;
             rule(*stride < 1 << 40, "a stride is less than 2^40 bytes")?;
         }
         let inner = self.box_sizes[0] * self.data_type.bytes();
@@ -247,8 +256,12 @@ impl TensorMap {
             strides: std::array::from_fn(|d| u64_at(64 + 8 * d)),
             box_sizes: std::array::from_fn(|d| u16_at(44 + 2 * d) as u32),
             element_strides: std::array::from_fn(|d| bytes[54 + d] as u32),
-            interleave: [Interleave::None, Interleave::B16, Interleave::B32].get(bytes[7] as usize).copied()?,
-            swizzle: [Swizzle::None, Swizzle::B32, Swizzle::B64, Swizzle::B128].get(bytes[8] as usize).copied()?,
+            interleave: [Interleave::None, Interleave::B16, Interleave::B32]
+                .get(bytes[7] as usize)
+                .copied()?,
+            swizzle: [Swizzle::None, Swizzle::B32, Swizzle::B64, Swizzle::B128]
+                .get(bytes[8] as usize)
+                .copied()?,
             l2_promotion: bytes[9],
             nan_fill: bytes[10] != 0,
         };

@@ -19,3 +19,17 @@ pub const CODE: u64 = 0x3400_0000_0000;
 
 /// In a shared address, the lowest bit of the cluster rank plus one; 0 in these bits means the CTA itself.
 pub const CLUSTER_RANK_SHIFT: u32 = 24;
+
+/// Shared memory that the system keeps for itself on sm_90: no variable lies there, and address 0 is not valid.
+pub const SHARED_RESERVED: u32 = 1024;
+
+/// Address of the function with an index.
+pub(crate) fn code(index: u32) -> u64 {
+    CODE + (u64::from(index) + 1) * 16
+}
+
+/// The function that an address stands for.
+pub(crate) fn function_at(address: u64) -> Option<u32> {
+    let offset = address.checked_sub(CODE)?;
+    (offset % 16 == 0 && offset > 0).then(|| u32::try_from(offset / 16 - 1).ok()).flatten()
+}

@@ -1,9 +1,21 @@
 //! Loaded modules.
 
+mod build;
+mod layout;
+mod pool;
+mod program;
+mod slots;
+mod special;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::{Device, LoadError};
+
+pub(crate) use pool::Pool;
+pub(crate) use program::{FunctionInfo, ParamPlace, Program};
+pub(crate) use slots::CARRY;
+pub(crate) use special::{Special, SpecialPool};
 
 /// Where a kernel parameter lies in [`Launch::params`](crate::Launch::params).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +31,20 @@ pub struct ParamLayout {
 pub struct Module {
     kernels: HashMap<String, Arc<Function>>,
     globals: HashMap<String, (u64, u64)>,
+    /// All allocations, of variables inside functions too.
+    allocations: Vec<u64>,
+    unsupported: Vec<String>,
 }
 
 impl Module {
-    pub(crate) fn load(_device: &Device, _ptx: &str) -> Result<Module, LoadError> {
-        Err(LoadError::Unsupported { line: 0, instruction: "modules".to_owned() })
+    pub(crate) fn load(device: &Device, ptx: &str) -> Result<Module, LoadError> {
+        build::load(device, ptx)
     }
 
     pub(crate) fn unload(&self, device: &Device) {
-        for &(address, _) in self.globals.values() {
+        for address in &self.allocations {
             // A program may have freed the address itself, wrongly; there is nobody to tell.
-            let _ = device.free(address);
+            let _ = device.free(*address);
         }
     }
 
@@ -47,6 +62,11 @@ impl Module {
     pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
         self.kernels.values()
     }
+
+    /// Instructions that the simulator does not have, as `PTX line N: name`. A launch that reaches one fails.
+    pub fn unsupported(&self) -> &[String] {
+        &self.unsupported
+    }
 }
 
 /// A kernel of a loaded module.
@@ -56,6 +76,7 @@ pub struct Function {
     params: Vec<ParamLayout>,
     param_bytes: u32,
     static_shared: u32,
+    dynamic_base: u32,
     local_bytes: u32,
     const_bytes: u32,
     max_threads: u32,
@@ -64,6 +85,8 @@ pub struct Function {
     ptx_version: u32,
     target: u32,
     cluster: Option<[u32; 3]>,
+    program: Arc<Program>,
+    index: usize,
 }
 
 impl Function {
@@ -107,7 +130,7 @@ impl Function {
         self.required_block
     }
 
-    /// 32-bit registers per thread that the simulator keeps; ptxas's number differs.
+    /// 32-bit registers per thread that the simulator keeps, at most 255; ptxas's number differs.
     pub fn registers(&self) -> u32 {
         self.registers
     }
@@ -125,5 +148,18 @@ impl Function {
     /// `.reqnctapercluster`: CTAs of a cluster; zeros if the kernel only says that it is launched with clusters.
     pub fn cluster(&self) -> Option<[u32; 3]> {
         self.cluster
+    }
+
+    /// Shared address of dynamic shared memory.
+    pub(crate) fn dynamic_base(&self) -> u32 {
+        self.dynamic_base
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
     }
 }

@@ -1,0 +1,127 @@
+//! CTAs and clusters.
+
+use super::barrier::{Barrier, ClusterBarrier};
+use super::warp::Warp;
+use crate::memory::window;
+
+/// What the warps of a CTA share.
+pub(crate) struct CtaState {
+    /// `%ctaid`.
+    pub id: [u32; 3],
+    /// Rank in the cluster.
+    pub rank: u32,
+    /// Warps launched.
+    pub warps: u32,
+    /// Threads that were never launched (of the last warp) or have exited.
+    absent: u32,
+    pub barriers: [Barrier; 16],
+    /// Shared memory from [`window::SHARED_RESERVED`] on.
+    pub shared: Vec<u8>,
+}
+
+/// What the CTAs of a cluster share.
+pub(crate) struct ClusterState {
+    /// `%clusterid` in the grid, linear.
+    pub index: u64,
+    /// Threads of the cluster that have not exited.
+    alive: u32,
+    pub barrier: ClusterBarrier,
+    /// Shared memory of each CTA, by rank: start and bytes.
+    pub shared: Vec<(*mut u8, u32)>,
+}
+
+/// A CTA with its warps.
+pub(crate) struct Cta {
+    pub state: CtaState,
+    pub warps: Vec<Warp>,
+}
+
+/// A cluster that is resident; a CTA alone is a cluster of one.
+pub(crate) struct Cluster {
+    pub state: ClusterState,
+    pub ctas: Vec<Cta>,
+}
+
+impl CtaState {
+    fn new(rank: u32) -> CtaState {
+        CtaState { id: [0; 3], rank, warps: 0, absent: 0, barriers: Default::default(), shared: Vec::new() }
+    }
+
+    /// Threads have exited.
+    pub(super) fn exited(&mut self, threads: u32) {
+        self.absent += threads;
+        self.open_barriers();
+    }
+
+    /// Opens barriers at which all have arrived.
+    pub(super) fn open_barriers(&mut self) {
+        let (threads, absent) = (self.warps * 32, self.absent);
+        for barrier in &mut self.barriers {
+            barrier.open(threads, absent);
+        }
+    }
+}
+
+impl ClusterState {
+    /// Threads have exited.
+    pub(super) fn exited(&mut self, threads: u32) {
+        self.alive -= threads;
+        self.open_barrier();
+    }
+
+    /// `barrier.cluster.arrive` of so many threads; returns the generation to wait for.
+    pub(crate) fn arrive(&mut self, threads: u32) -> u32 {
+        let generation = self.barrier.generation;
+        self.barrier.arrived += threads;
+        self.open_barrier();
+        generation
+    }
+
+    fn open_barrier(&mut self) {
+        if self.barrier.arrived > 0 && self.barrier.arrived >= self.alive {
+            self.barrier.arrived = 0;
+            self.barrier.generation = self.barrier.generation.wrapping_add(1);
+        }
+    }
+
+    /// Host address of `bytes` bytes at a shared address of the CTA with `rank`.
+    pub(crate) fn shared_at(&self, rank: u32, offset: u32, bytes: u32) -> Option<*mut u8> {
+        let &(start, size) = self.shared.get(rank as usize)?;
+        let at = offset.checked_sub(window::SHARED_RESERVED)?;
+        (u64::from(at) + u64::from(bytes) <= u64::from(size)).then(|| start.wrapping_add(at as usize))
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(ctas: u32) -> Cluster {
+        let cta = |rank| Cta { state: CtaState::new(rank), warps: Vec::new() };
+        let barrier = ClusterBarrier::default();
+        let state = ClusterState { index: 0, alive: 0, barrier, shared: Vec::new() };
+        Cluster { state, ctas: (0..ctas).map(cta).collect() }
+    }
+
+    /// Prepares the cluster to run from the start: `threads` per CTA, `shared` bytes of zeroed shared memory.
+    pub(super) fn reset(&mut self, index: u64, ids: &[[u32; 3]], threads: u32, shared: u32) {
+        self.state.index = index;
+        self.state.alive = threads * self.ctas.len() as u32;
+        self.state.barrier = ClusterBarrier::default();
+        self.state.shared.clear();
+        for (cta, id) in self.ctas.iter_mut().zip(ids) {
+            let warps = threads.div_ceil(32);
+            let state = &mut cta.state;
+            state.id = *id;
+            state.warps = warps;
+            state.absent = warps * 32 - threads;
+            state.barriers = Default::default();
+            state.shared.clear();
+            state.shared.resize(shared as usize + 16, 0);
+            // Vectors are accessed as wholes: shared address and host address agree in alignment.
+            let skip = state.shared.as_ptr().align_offset(16);
+            self.state.shared.push((state.shared[skip..].as_mut_ptr(), shared));
+            cta.warps.truncate(warps as usize);
+            while cta.warps.len() < warps as usize {
+                cta.warps.push(Warp::new(cta.warps.len() as u32));
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Which warp runs when, and what to say when none can.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::cta::Cluster;
+use super::launch::{LaunchState, WorkerState, new_cluster};
+use super::special::start_cluster;
+use super::step::Turn;
+use super::{Exec, Fault, FaultKind, Wait, report};
+use crate::{LaunchError, Schedule};
+
+/// Instructions of a warp's turn.
+const BUDGET: u32 = 4096;
+/// Rounds after which a cluster that still runs gets company: it may wait for a CTA that has not started.
+const PATIENCE: u32 = 256;
+
+struct Resident {
+    cluster: Cluster,
+    rounds: u32,
+    done: bool,
+}
+
+/// Runs clusters until `next` has handed out all of them.
+pub(super) fn run_clusters(
+    launch: &LaunchState,
+    worker: &mut WorkerState,
+    next: &AtomicU64,
+) -> Result<(), LaunchError> {
+    let mut resident: VecDeque<Resident> = VecDeque::new();
+    let mut idle: Vec<Cluster> = Vec::new();
+    let clusters = launch.clusters();
+    let mut admit = |resident: &mut VecDeque<Resident>, idle: &mut Vec<Cluster>| {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        if index < clusters {
+            let mut cluster = idle.pop().unwrap_or_else(|| new_cluster(launch));
+            start_cluster(launch, &mut cluster, index);
+            resident.push_back(Resident { cluster, rounds: 0, done: false });
+        }
+        index < clusters
+    };
+    if launch.cooperative {
+        while admit(&mut resident, &mut idle) {}
+    }
+    loop {
+        if resident.is_empty() && !admit(&mut resident, &mut idle) {
+            return Ok(());
+        }
+        let mut progress = false;
+        let mut polling = false;
+        for at in resident.iter_mut() {
+            at.rounds += 1;
+            let round = run_round(launch, worker, &mut at.cluster)?;
+            progress |= round.progress;
+            polling |= round.polling;
+            at.done = round.done;
+        }
+        for _ in 0..resident.len() {
+            let Some(at) = resident.pop_front() else { break };
+            if at.done { idle.push(at.cluster) } else { resident.push_back(at) }
+        }
+        if launch.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if launch.executed.load(Ordering::Relaxed) > launch.settings().instruction_limit {
+            return Err(limit(launch, &resident));
+        }
+        let patient = resident.iter().all(|at| at.rounds < PATIENCE);
+        if (!patient || !progress) && !resident.is_empty() {
+            let room = (resident.len() as u64) < launch.resident;
+            if room && !launch.cooperative && admit(&mut resident, &mut idle) {
+                resident.iter_mut().for_each(|at| at.rounds = 0);
+            } else if !progress {
+                return Err(deadlock(launch, &resident, polling));
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Round {
+    progress: bool,
+    polling: bool,
+    done: bool,
+}
+
+/// Gives every warp of a cluster a turn.
+fn run_round(
+    launch: &LaunchState,
+    worker: &mut WorkerState,
+    cluster: &mut Cluster,
+) -> Result<Round, LaunchError> {
+    let mut round = Round { done: true, ..Round::default() };
+    let mut order: Vec<(u32, u32)> = Vec::new();
+    for (rank, cta) in cluster.ctas.iter().enumerate() {
+        let alive = cta.warps.iter().filter(|warp| warp.alive != 0);
+        order.extend(alive.map(|warp| (rank as u32, warp.index)));
+    }
+    worker.rng.shuffle(&mut order);
+    let random = launch.settings().schedule == Schedule::Random;
+    let before = worker.executed;
+    for (rank, index) in order {
+        let cta = &mut cluster.ctas[rank as usize];
+        let budget = if random { 1 + worker.rng.below(64) } else { BUDGET };
+        let warp = &mut cta.warps[index as usize];
+        let mut exec = Exec::new(warp, &mut cta.state, &mut cluster.state, worker, launch);
+        let (turn, executed) = exec.turn(budget);
+        let polled = turn == Turn::Polling;
+        if turn == Turn::Fault {
+            let fault = exec.fault.take();
+            let pc = exec.pc;
+            let fault = fault.map_or_else(|| Fault::new(FaultKind::Trap, "fault", "no reason given"), |f| *f);
+            return Err(report::error(launch, &cta.state, &cta.warps[index as usize], pc, fault));
+        }
+        worker.executed += u64::from(executed);
+        round.done &= turn == Turn::Done;
+        round.polling |= polled;
+        // A poll that failed is no progress, though it was an instruction.
+        round.progress |= executed > u32::from(polled) || turn == Turn::Done;
+    }
+    launch.executed.fetch_add(worker.executed - before, Ordering::Relaxed);
+    Ok(round)
+}
+
+fn limit(launch: &LaunchState, resident: &VecDeque<Resident>) -> LaunchError {
+    let message = format!("{} warp instructions have been executed", launch.settings().instruction_limit);
+    let fault = Fault::new(FaultKind::InstructionLimit, "instruction limit", message);
+    blame(launch, resident, fault)
+}
+
+fn deadlock(launch: &LaunchState, resident: &VecDeque<Resident>, polling: bool) -> LaunchError {
+    for cluster in resident.iter().map(|at| &at.cluster) {
+        for cta in &cluster.ctas {
+            for warp in &cta.warps {
+                if let Some((fault, pc)) = report::stuck(launch, warp) {
+                    return report::error(launch, &cta.state, warp, pc, fault);
+                }
+            }
+        }
+    }
+    let what = if polling { "every warp waits, for events that do not come" } else { "every warp waits" };
+    let barrier = resident
+        .iter()
+        .flat_map(|at| &at.cluster.ctas)
+        .flat_map(|cta| &cta.warps)
+        .any(|warp| warp.groups.iter().any(|group| matches!(group.wait, Wait::Barrier { .. })));
+    let (kind, title) = match barrier {
+        true => (FaultKind::Check, "barrier divergence"),
+        false => (FaultKind::Deadlock, "deadlock"),
+    };
+    blame(launch, resident, Fault::new(kind, title, what))
+}
+
+/// A fault of the launch as a whole, with a list of where warps are.
+fn blame(launch: &LaunchState, resident: &VecDeque<Resident>, mut fault: Fault) -> LaunchError {
+    const SHOWN: usize = 8;
+    let ctas = || resident.iter().flat_map(|at| &at.cluster.ctas);
+    let warps = ctas().flat_map(|cta| cta.warps.iter().map(move |warp| (cta, warp)));
+    let mut groups = warps.flat_map(|(cta, warp)| warp.groups.iter().map(move |group| (cta, warp, group)));
+    let mut shown = Vec::new();
+    let mut first = None;
+    for (cta, warp, group) in groups.by_ref().take(SHOWN) {
+        first.get_or_insert((cta, warp, group.pc));
+        let site = &launch.program.sites[group.pc as usize];
+        let [x, y, z] = cta.state.id;
+        shown.push(format!(
+            "CTA ({x}, {y}, {z}) warp {} lanes {:#010x} {} PTX line {}: {}",
+            warp.index,
+            group.mask,
+            report::waiting(&cta.state, group.wait),
+            site.line,
+            site.name
+        ));
+    }
+    let more = groups.count();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    fault.details.extend(shown);
+    match first {
+        Some((cta, warp, pc)) => report::error(launch, &cta.state, warp, pc, fault),
+        None => LaunchError::InvalidConfiguration("nothing runs".to_owned()),
+    }
+}

@@ -1,0 +1,156 @@
+//! Lane-by-lane instructions from closures.
+
+use super::{Flow, Inst, Run};
+use crate::exec::Exec;
+
+/// A lane's value. Narrow values lie zero-extended in a 32-bit slot.
+pub(crate) trait Elem: Copy + Default + 'static {
+    /// The unsigned integer a slot holds: u32 or u64.
+    type Bits: Copy;
+    fn from_bits(bits: Self::Bits) -> Self;
+    fn to_bits(self) -> Self::Bits;
+    fn slot(x: &Exec, reg: super::Reg) -> *mut [Self::Bits; 32];
+}
+
+macro_rules! elem {
+    ($($t:ty, $bits:ty, $slot:ident, |$from:ident| $value:expr, |$to:ident| $raw:expr;)*) => {$(
+        impl Elem for $t {
+            type Bits = $bits;
+            #[inline(always)]
+            fn from_bits($from: $bits) -> $t { $value }
+            #[inline(always)]
+            fn to_bits(self) -> $bits { let $to = self; $raw }
+            #[inline(always)]
+            fn slot(x: &Exec, reg: super::Reg) -> *mut [$bits; 32] { x.$slot(reg) }
+        }
+    )*};
+}
+
+elem! {
+    u8, u32, slot32, |b| b as u8, |v| v as u32;
+    i8, u32, slot32, |b| b as i8, |v| v as u8 as u32;
+    u16, u32, slot32, |b| b as u16, |v| v as u32;
+    i16, u32, slot32, |b| b as i16, |v| v as u16 as u32;
+    u32, u32, slot32, |b| b, |v| v;
+    i32, u32, slot32, |b| b as i32, |v| v as u32;
+    f32, u32, slot32, |b| f32::from_bits(b), |v| v.to_bits();
+    u64, u64, slot64, |b| b, |v| v;
+    i64, u64, slot64, |b| b as i64, |v| v as u64;
+    f64, u64, slot64, |b| f64::from_bits(b), |v| v.to_bits();
+}
+
+/// Whether the functions compiled for AVX-512 may run.
+pub(super) fn wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512cd")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("popcnt")
+            && is_x86_feature_detected!("lzcnt")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// A closure that captures nothing, out of its type.
+#[inline(always)]
+fn conjure<F: Copy>() -> F {
+    const { assert!(size_of::<F>() == 0, "a lane function captures nothing") };
+    // SAFETY: F has no bytes, and a value of it exists: the callers of `map…` were given one.
+    unsafe { std::ptr::NonNull::<F>::dangling().read() }
+}
+
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $map:ident, $plain:ident, $wide:ident, ($($T:ident $v:ident $field:ident),*);)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $map<$($T: Elem,)* D: Elem, F: Fn($($T),*) -> D + Copy + 'static>(_f: F) -> Run {
+            #[inline(always)]
+            fn body<$($T: Elem,)* D: Elem, F: Fn($($T),*) -> D + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+                let f = conjure::<F>();
+                $(let $v = x.read::<$T>(i.$field);)*
+                let mut d = [D::default(); 32];
+                for lane in 0..32 {
+                    d[lane] = f($($v[lane]),*);
+                }
+                x.write(i.d, &d);
+                Flow::Next
+            }
+            fn $plain<$($T: Elem,)* D: Elem, F: Fn($($T),*) -> D + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+                body::<$($T,)* D, F>(x, i)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,fma,f16c,bmi2,popcnt,lzcnt")]
+            fn $wide<$($T: Elem,)* D: Elem, F: Fn($($T),*) -> D + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+                body::<$($T,)* D, F>(x, i)
+            }
+            #[cfg(target_arch = "x86_64")]
+            if wide() {
+                return $wide::<$($T,)* D, F>;
+            }
+            $plain::<$($T,)* D, F>
+        }
+    )*};
+}
+
+shapes! {
+    /// `d = f(a)`.
+    map1, plain1, wide1, (A a a);
+    /// `d = f(a, b)`.
+    map2, plain2, wide2, (A a a, B b b);
+    /// `d = f(a, b, c)`.
+    map3, plain3, wide3, (A a a, B b b, C c c);
+    /// `d = f(a, b, c, e)`.
+    map4, plain4, wide4, (A a a, B b b, C c c, E e e);
+}
+
+/// A predicate from `f(a, b)`, combined as `setp` does: `d = f op c`, and the second destination, in `e`, is
+/// `!f op c`. `aux` holds the combination: 0 none, 1 and, 2 or, 3 xor.
+pub(crate) fn test2<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy + 'static>(_f: F) -> Run {
+    #[inline(always)]
+    fn body<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        let f = conjure::<F>();
+        let (a, b) = (x.read::<A>(i.a), x.read::<B>(i.b));
+        let mut bits = 0u32;
+        for lane in 0..32 {
+            bits |= (f(a[lane], b[lane]) as u32) << lane;
+        }
+        x.write_test(i, bits);
+        Flow::Next
+    }
+    fn plain<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        body::<A, B, F>(x, i)
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,fma,f16c,bmi2,popcnt,lzcnt")]
+    fn wide2<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        body::<A, B, F>(x, i)
+    }
+    #[cfg(target_arch = "x86_64")]
+    if wide() {
+        return wide2::<A, B, F>;
+    }
+    plain::<A, B, F>
+}
+
+/// See [`super::vectorised`].
+pub(super) fn vectorised<F: Fn(&mut Exec, &Inst) -> Flow + Copy + 'static>(_f: F) -> Run {
+    fn plain<F: Fn(&mut Exec, &Inst) -> Flow + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        conjure::<F>()(x, i)
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,fma,f16c,bmi2,popcnt,lzcnt")]
+    fn wide_run<F: Fn(&mut Exec, &Inst) -> Flow + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        conjure::<F>()(x, i)
+    }
+    #[cfg(target_arch = "x86_64")]
+    if wide() {
+        return wide_run::<F>;
+    }
+    plain::<F>
+}

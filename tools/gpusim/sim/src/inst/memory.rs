@@ -1,0 +1,298 @@
+//! `ld`, `st`, `ldu`, `prefetch` and its like.
+
+use gpusim_ptx::ast::{self, Space};
+
+use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
+use crate::exec::{Access, Exec, MemSpace, Scope, Strong};
+
+pub(super) const TABLE: &[Entry] = &[
+    ("ld", ld),
+    ("ldu", ld),
+    ("st", st),
+    ("prefetch", hint),
+    ("prefetchu", hint),
+    ("applypriority", hint),
+    ("discard", hint),
+];
+
+/// The state space among the modifiers; generic if there is none.
+pub(crate) fn space(m: &mut Mods) -> MemSpace {
+    m.find(|name| {
+        Some(match name {
+            "global" => MemSpace::Global,
+            "shared" | "shared::cta" | "shared::cluster" => MemSpace::Shared,
+            "local" => MemSpace::Local,
+            "param" | "param::entry" | "param::func" => MemSpace::Param,
+            "const" => MemSpace::Const,
+            _ => return None,
+        })
+    })
+    .unwrap_or(MemSpace::Generic)
+}
+
+/// The scope among the modifiers.
+pub(crate) fn scope(m: &mut Mods) -> Option<Scope> {
+    m.find(|name| {
+        Some(match name {
+            "cta" => Scope::Cta,
+            "cluster" => Scope::Cluster,
+            "gpu" => Scope::Gpu,
+            "sys" => Scope::Sys,
+            _ => return None,
+        })
+    })
+}
+
+/// Crosses out cache operators, eviction priorities and prefetch sizes, which change no value. True if a cache policy
+/// operand follows.
+pub(crate) fn cache_hints(m: &mut Mods) -> bool {
+    let known = |name: &str| {
+        let hint = matches!(name, "ca" | "cg" | "cs" | "lu" | "cv" | "wb" | "wt" | "nc" | "unified");
+        (hint || (name.starts_with("L1::") || name.starts_with("L2::")) && name != "L2::cache_hint")
+            .then_some(())
+    };
+    while m.find(known).is_some() {}
+    m.take("L2::cache_hint")
+}
+
+/// Strength and scope of a load or store.
+fn strength(m: &mut Mods) -> Result<Option<Strong>, LowerError> {
+    let strong = |acquire, release, scope| Some(Strong { atomic: false, acquire, release, scope });
+    m.take("weak");
+    if m.take("volatile") {
+        return Ok(strong(false, false, Scope::Sys));
+    }
+    if m.take("mmio") {
+        m.take("relaxed");
+        m.take("sys");
+        return Ok(strong(false, false, Scope::Sys));
+    }
+    let (relaxed, acquire, release) = (m.take("relaxed"), m.take("acquire"), m.take("release"));
+    if !(relaxed || acquire || release) {
+        return Ok(None);
+    }
+    match scope(m) {
+        Some(scope) => Ok(strong(acquire, release, scope)),
+        None => Err(LowerError::Invalid("a scope is missing".to_owned())),
+    }
+}
+
+/// A decoded load or store.
+struct Memory {
+    space: MemSpace,
+    access: Access,
+    elements: Vec<Reg>,
+    wide: bool,
+    offset: i64,
+    base: Reg,
+    ty: Ty,
+}
+
+/// What loads and stores have in common; `value` is the number of the register operand.
+fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, LowerError> {
+    let mut m = Mods::of(i);
+    let mut space = space(&mut m);
+    let strong = strength(&mut m)?;
+    cache_hints(&mut m);
+    let vector = m.find(|name| match name {
+        "v2" => Some(2),
+        "v4" => Some(4),
+        "v8" => Some(8),
+        _ => None,
+    });
+    let ty = m.ty()?;
+    m.end()?;
+    let (address, value) =
+        if store { (operand(i, 0)?, operand(i, 1)?) } else { (operand(i, 1)?, operand(i, 0)?) };
+    let list = cx.elements(value);
+    if list.len() != vector.unwrap_or(1) {
+        return Err(LowerError::Invalid(format!(
+            "{} elements, {} expected",
+            list.len(),
+            vector.unwrap_or(1)
+        )));
+    }
+    let elements: Result<Vec<Reg>, _> =
+        list.iter().map(|e| if store { cx.src(e, ty) } else { cx.dst(e, ty) }).collect();
+    let Address { base, wide, offset, place } = cx.address(address)?;
+    if space == MemSpace::Param {
+        // Parameters of calls and of device functions lie in the frame; only those of kernels in the parameter space.
+        let entry = cx.functions[cx.current].entry;
+        let symbol = cx.space(&Address { base, wide, offset, place });
+        if symbol == Some(Space::Local) || (symbol.is_none() && !entry) {
+            space = MemSpace::Local;
+        } else if matches!(place, Some(super::Place::Local(_))) {
+            space = MemSpace::Local;
+        }
+    }
+    let bytes = ty.bytes() * list.len() as u32;
+    let access = Access { bytes, align: bytes, reads: !store, writes: store, strong };
+    Ok(Memory { space, access, elements: elements?, wide, offset, base, ty })
+}
+
+fn inst(memory: Memory, run: Run) -> Inst {
+    let (a, imm) = (memory.base, memory.offset);
+    let d = memory.elements[0];
+    let regs = memory.elements.clone();
+    Inst {
+        d,
+        a,
+        imm,
+        aux: memory.wide.into(),
+        ..Inst::new(run).with_regs(regs).with_data((memory.space, memory.access))
+    }
+}
+
+/// The host addresses of the memory operand of a load or store.
+#[inline(always)]
+fn hosts(x: &mut Exec, i: &Inst) -> Result<[u64; 32], Flow> {
+    let (space, access) = *i.data::<(MemSpace, Access)>();
+    let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
+    x.locate(space, &at, access)
+}
+
+macro_rules! load {
+    ($memory:ty, $lane:ty) => {
+        vectorised(
+            #[inline(always)]
+            |x, i| {
+                let hosts = match hosts(x, i) {
+                    Ok(hosts) => hosts,
+                    Err(flow) => return flow,
+                };
+                let size = size_of::<$memory>() as u64;
+                let regs = i.regs();
+                let mut values = [[<$lane>::default(); 32]; 8];
+                let step = size * regs.len() as u64;
+                let mut dense = regs.len() == 1;
+                for lane in 0..32u64 {
+                    dense &= hosts[lane as usize] == hosts[0].wrapping_add(lane * step);
+                }
+                if dense && size_of::<$memory>() == size_of::<$lane>() {
+                    // SAFETY: `locate` checked every lane's address, and they are neighbours.
+                    values[0] = unsafe { (hosts[0] as *const [$lane; 32]).read_unaligned() };
+                } else {
+                    for (n, values) in values.iter_mut().enumerate().take(regs.len()) {
+                        for lane in 0..32 {
+                            let at = hosts[lane].wrapping_add(n as u64 * size) as *const $memory;
+                            // SAFETY: `locate` gives addresses inside live memory, for lanes that do not execute too.
+                            values[lane] = unsafe { at.read_unaligned() } as $lane;
+                        }
+                    }
+                }
+                for (reg, values) in regs.iter().zip(&values) {
+                    x.write(*reg, values);
+                }
+                Flow::Next
+            },
+        )
+    };
+}
+
+macro_rules! store {
+    ($memory:ty, $lane:ty) => {
+        vectorised(
+            #[inline(always)]
+            |x, i| {
+                let hosts = match hosts(x, i) {
+                    Ok(hosts) => hosts,
+                    Err(flow) => return flow,
+                };
+                let size = size_of::<$memory>() as u64;
+                let mask = x.mask;
+                let regs = i.regs();
+                let mut dense = mask == u32::MAX && regs.len() == 1;
+                for lane in 0..32u64 {
+                    dense &= hosts[lane as usize] == hosts[0].wrapping_add(lane * size);
+                }
+                if dense && size_of::<$memory>() == size_of::<$lane>() {
+                    let values = x.read::<$lane>(regs[0]);
+                    // SAFETY: `locate` checked every lane's address, and they are neighbours.
+                    unsafe { (hosts[0] as *mut [$lane; 32]).write_unaligned(values) };
+                    return Flow::Next;
+                }
+                for (n, reg) in regs.iter().enumerate() {
+                    let values = x.read::<$lane>(*reg);
+                    for lane in 0..32 {
+                        if mask >> lane & 1 != 0 {
+                            let at = hosts[lane].wrapping_add(n as u64 * size) as *mut $memory;
+                            // SAFETY: `locate` gives addresses inside live memory.
+                            unsafe { at.write_unaligned(values[lane] as $memory) };
+                        }
+                    }
+                }
+                Flow::Next
+            },
+        )
+    };
+}
+
+fn ld(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let memory = decode(cx, i, false)?;
+    let wide = |n: usize| cx.type_of(&cx.elements(&i.operands[0])[n]).is_some_and(|ty| ty.bits() > 32);
+    // A narrow load into a 64-bit register extends to all of it.
+    let to_wide = memory.ty.bits() <= 32 && (0..memory.elements.len()).any(wide);
+    let run = match (memory.ty, to_wide) {
+        (Ty::B8 | Ty::U8, false) => load!(u8, u32),
+        (Ty::S8, false) => load!(i8, i32),
+        (Ty::S16, false) => load!(i16, i32),
+        (Ty::B16 | Ty::U16 | Ty::F16 | Ty::Bf16, false) => load!(u16, u32),
+        (Ty::B8 | Ty::U8, true) => load!(u8, u64),
+        (Ty::S8, true) => load!(i8, i64),
+        (Ty::B16 | Ty::U16, true) => load!(u16, u64),
+        (Ty::S16, true) => load!(i16, i64),
+        (Ty::B32 | Ty::U32, true) => load!(u32, u64),
+        (Ty::S32, true) => load!(i32, i64),
+        (Ty::B128, _) => run_ld128,
+        (ty, _) if ty.bits() == 32 => load!(u32, u32),
+        (ty, _) if ty.bits() == 64 => load!(u64, u64),
+        _ => return Err(LowerError::Unsupported),
+    };
+    Ok(inst(memory, run))
+}
+
+fn st(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let memory = decode(cx, i, true)?;
+    let run = match memory.ty.bits() {
+        8 => store!(u8, u32),
+        16 => store!(u16, u32),
+        32 => store!(u32, u32),
+        64 => store!(u64, u64),
+        128 => run_st128,
+        _ => return Err(LowerError::Unsupported),
+    };
+    Ok(inst(memory, run))
+}
+
+fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
+    let hosts = match hosts(x, i) {
+        Ok(hosts) => hosts,
+        Err(flow) => return flow,
+    };
+    for half in 0..2 {
+        // SAFETY: `locate` gives addresses inside live memory, for lanes that do not execute too.
+        let values = hosts.map(|at| unsafe { ((at + 8 * half) as *const u64).read_unaligned() });
+        x.write(Reg(i.d.0 + 2 * half as u32), &values);
+    }
+    Flow::Next
+}
+
+fn run_st128(x: &mut Exec, i: &Inst) -> Flow {
+    let hosts = match hosts(x, i) {
+        Ok(hosts) => hosts,
+        Err(flow) => return flow,
+    };
+    let halves = [x.read::<u64>(i.d), x.read::<u64>(Reg(i.d.0 + 2))];
+    for lane in (0..32).filter(|lane| x.mask >> lane & 1 != 0) {
+        for (half, values) in halves.iter().enumerate() {
+            // SAFETY: `locate` gives addresses inside live memory.
+            unsafe { ((hosts[lane] + 8 * half as u64) as *mut u64).write_unaligned(values[lane]) };
+        }
+    }
+    Flow::Next
+}
+
+/// Hints to caches: the address is not even checked, as on hardware.
+fn hint(_: &mut Lower, _: &ast::Instruction) -> Result<Inst, LowerError> {
+    Ok(Inst::new(|_, _| Flow::Next))
+}
