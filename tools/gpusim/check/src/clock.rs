@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::ids::Engine;
 use crate::know::Know;
 
@@ -82,6 +84,9 @@ impl CtaClock {
         }
     }
 }
+
+/// Up to this many CTAs are joined in place.
+const FEW: usize = 8;
 
 type Entries = Vec<(u32, Arc<CtaClock>)>;
 
@@ -179,11 +184,24 @@ impl Clock {
             return;
         }
         // Mostly the other side is news about a few CTAs, or none: find out before copying.
-        let news = theirs.iter().any(|(cta, clock)| match mine.binary_search_by_key(cta, |e| e.0) {
+        let is_news = |mine: &Entries, (cta, clock): &(u32, Arc<CtaClock>)| match mine
+            .binary_search_by_key(cta, |e| e.0)
+        {
             Ok(at) => !Arc::ptr_eq(&mine[at].1, clock) && !mine[at].1.includes(clock),
             Err(_) => true,
-        });
-        if !news {
+        };
+        if theirs.len() <= FEW {
+            for entry in theirs.iter().filter(|entry| is_news(mine, entry)).collect::<SmallVec<[_; FEW]>>() {
+                let entries = Arc::make_mut(mine);
+                match entries.binary_search_by_key(&entry.0, |e| e.0) {
+                    Ok(at) if entry.1.includes(&entries[at].1) => entries[at].1 = entry.1.clone(),
+                    Ok(at) => Arc::make_mut(&mut entries[at].1).join(&entry.1),
+                    Err(at) => entries.insert(at, entry.clone()),
+                }
+            }
+            return;
+        }
+        if !theirs.iter().any(|entry| is_news(mine, entry)) {
             return;
         }
         let mut merged = Entries::with_capacity(mine.len().max(theirs.len()) + 1);

@@ -412,9 +412,23 @@ fn strong_step(
     scope: Scope,
 ) {
     let lanes = 1 << lane;
-    if matches!(op, StrongOp::Load | StrongOp::Rmw)
-        && let Some(message) = line.message(byte, size)
-    {
+    let brings = matches!(op, StrongOp::Load | StrongOp::Rmw) && line.message(byte, size).is_some();
+    if op != StrongOp::Load {
+        let mut message = Message::default();
+        if sem.releases() {
+            message.add(seat, scope, &state.know.view(lanes));
+        } else {
+            for fence in state.released.iter().filter(|r| r.lanes & lanes != 0) {
+                message.add(seat, scope.min(fence.scope), &fence.at.view(lanes));
+            }
+        }
+        let keep = op != StrongOp::Store;
+        if !message.is_empty() || line.has_messages() {
+            line.post(byte, size, keep, message);
+        }
+    }
+    // After the post, which has only added what the thread knows itself: a message that nobody else holds grows in place.
+    if brings && let Some(message) = line.message(byte, size) {
         if sem.acquires() {
             if let Some(view) = message.visible(seat, scope) {
                 state.know.acquire(lanes, &view);
@@ -423,20 +437,5 @@ fn strong_step(
             let message = message.clone();
             state.remember(lanes, scope, &message);
         }
-    }
-    if op == StrongOp::Load {
-        return;
-    }
-    let mut message = Message::default();
-    if sem.releases() {
-        message.add(seat, scope, &state.know.view(lanes));
-    } else {
-        for fence in state.released.iter().filter(|r| r.lanes & lanes != 0) {
-            message.add(seat, scope.min(fence.scope), &fence.at.view(lanes));
-        }
-    }
-    let keep = op != StrongOp::Store;
-    if !message.is_empty() || line.has_messages() {
-        line.post(byte, size, keep, message);
     }
 }

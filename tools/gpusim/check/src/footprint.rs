@@ -150,7 +150,82 @@ pub(crate) fn touches(
             return Ok(());
         }
     }
-    scattered(out, mask, addresses, size, exclusive)
+    let aligned = (0..32).all(|l| mask >> l & 1 == 0 || addresses[l].is_multiple_of(u64::from(size)));
+    if (4..=32).contains(&size) && size.is_power_of_two() && aligned {
+        scattered_words(out, mask, addresses, size, exclusive)
+    } else {
+        scattered(out, mask, addresses, size, exclusive)
+    }
+}
+
+/// The bytes of a set of words.
+fn bytes_of(words: u32) -> u128 {
+    // Each bit moves to four times its place and is then copied to the three bits above it.
+    let spread = |half: u32| -> u64 {
+        let mut x = u64::from(half & 0xffff);
+        x = (x | x << 24) & 0x0000_00ff_0000_00ff;
+        x = (x | x << 12) & 0x000f_000f_000f_000f;
+        x = (x | x << 6) & 0x0303_0303_0303_0303;
+        x = (x | x << 3) & 0x1111_1111_1111_1111;
+        x * 15
+    };
+    u128::from(spread(words)) | u128::from(spread(words >> 16)) << 64
+}
+
+/// Lines of aligned accesses of whole words: at most one new touch for each lane.
+fn scattered_words(
+    out: &mut Touches,
+    mask: u32,
+    addresses: &[u64; 32],
+    size: u32,
+    exclusive: bool,
+) -> Result<(), Overlap> {
+    let count = (size / 4) as usize;
+    let ones = u32::MAX >> (32 - count);
+    let mut lines = [0u64; 32];
+    let mut words = [0u32; 32];
+    let mut lanes = [0u32; 32];
+    let mut tables = [[0u8; 32]; 32];
+    let mut used = 0;
+    // As long as the lines come in order, those of one line are the last in the list.
+    let mut sorted = true;
+    let mut rest = mask;
+    while rest != 0 {
+        let lane = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        let (line, first) = (addresses[lane] / LINE, (addresses[lane] % LINE / 4) as usize);
+        let mine = ones << first;
+        sorted &= used == 0 || lines[used - 1] <= line;
+        let mut home = used;
+        for at in (0..used).rev() {
+            if lines[at] != line {
+                if sorted {
+                    break;
+                }
+            } else if words[at] & mine == 0 {
+                home = at;
+                if !exclusive {
+                    break;
+                }
+            } else if exclusive {
+                let other = tables[at][(words[at] & mine).trailing_zeros() as usize];
+                return Err(Overlap { address: addresses[lane], lanes: [other.into(), lane as u32] });
+            }
+        }
+        used = used.max(home + 1);
+        lines[home] = line;
+        words[home] |= mine;
+        lanes[home] |= 1 << lane;
+        for slot in &mut tables[home][first..first + count] {
+            *slot = lane as u8;
+        }
+    }
+    for at in 0..used {
+        let single = lanes[at].is_power_of_two();
+        let lanes = if single { Lanes::Any(lanes[at]) } else { Lanes::Table(tables[at]) };
+        out.push(Touch { line: lines[at], bytes: bytes_of(words[at]), lanes });
+    }
+    Ok(())
 }
 
 fn linear(out: &mut Touches, mask: u32, origin: u64, size: u32) {
@@ -176,6 +251,7 @@ fn linear(out: &mut Touches, mask: u32, origin: u64, size: u32) {
     }
 }
 
+/// Lines of anything else: one touch for each set of lanes with the same bytes.
 fn scattered(
     out: &mut Touches,
     mask: u32,
@@ -183,19 +259,13 @@ fn scattered(
     size: u32,
     exclusive: bool,
 ) -> Result<(), Overlap> {
-    let words = size >= 4 && size.is_power_of_two();
-    // As long as the lines come in order, those of one line are the last in the list.
-    let mut sorted = true;
     for lane in (0..32u32).filter(|l| mask >> l & 1 != 0) {
         let mut address = addresses[lane as usize];
         let mut left = size;
         while left != 0 {
             let from = (address % LINE) as u32;
             let count = left.min(128 - from);
-            let whole_words = words && from.is_multiple_of(4) && count.is_multiple_of(4);
-            let line = address / LINE;
-            sorted &= out.last().is_none_or(|t| t.line <= line);
-            place(out, line, run(from, count), lane, whole_words, exclusive, sorted)?;
+            place(out, address / LINE, run(from, count), lane, exclusive)?;
             address = address.wrapping_add(u64::from(count));
             left -= count;
         }
@@ -203,67 +273,23 @@ fn scattered(
     Ok(())
 }
 
-fn place(
-    out: &mut Touches,
-    line: u64,
-    bytes: u128,
-    lane: u32,
-    words: bool,
-    exclusive: bool,
-    sorted: bool,
-) -> Result<(), Overlap> {
-    let mut home = None;
-    for (at, touch) in out.iter_mut().enumerate().rev() {
-        if touch.line != line {
-            if sorted {
-                break;
-            }
-            continue;
-        }
+fn place(out: &mut Touches, line: u64, bytes: u128, lane: u32, exclusive: bool) -> Result<(), Overlap> {
+    for touch in out.iter_mut().filter(|t| t.line == line) {
         let common = touch.bytes & bytes;
-        if common != 0 {
-            if exclusive {
-                let byte = common.trailing_zeros();
-                let other = touch.lanes.at(byte).trailing_zeros();
-                return Err(Overlap { address: line * LINE + u64::from(byte), lanes: [other, lane] });
-            }
-            if touch.bytes == bytes
-                && let Lanes::Any(mask) = &mut touch.lanes
-            {
-                *mask |= 1 << lane;
-                return Ok(());
-            }
-        } else if home.is_none() && words && matches!(touch.lanes, Lanes::Table(_)) {
-            home = Some(at);
-            // Nothing else can be of interest: words go to tables, and tables only grow by words.
-            if !exclusive {
-                break;
-            }
+        if common != 0 && exclusive {
+            let byte = common.trailing_zeros();
+            let other = touch.lanes.at(byte).trailing_zeros();
+            return Err(Overlap { address: line * LINE + u64::from(byte), lanes: [other, lane] });
+        }
+        if touch.bytes == bytes
+            && let Lanes::Any(mask) = &mut touch.lanes
+        {
+            *mask |= 1 << lane;
+            return Ok(());
         }
     }
-    match home {
-        Some(at) => {
-            out[at].bytes |= bytes;
-            fill(&mut out[at].lanes, bytes, lane);
-        }
-        None => {
-            let mut lanes = Lanes::Any(1 << lane);
-            if words {
-                lanes = Lanes::Table([0; 32]);
-                fill(&mut lanes, bytes, lane);
-            }
-            out.push(Touch { line, bytes, lanes });
-        }
-    }
+    out.push(Touch { line, bytes, lanes: Lanes::Any(1 << lane) });
     Ok(())
-}
-
-fn fill(lanes: &mut Lanes, bytes: u128, lane: u32) {
-    if let Lanes::Table(table) = lanes {
-        let first = (bytes.trailing_zeros() >> 2) as usize;
-        let count = (bytes.count_ones() >> 2) as usize;
-        table[first..first + count].fill(lane as u8);
-    }
 }
 
 #[cfg(test)]
@@ -318,6 +344,14 @@ mod tests {
                     assert_eq!(expand(&got), expected(mask, &addresses, size as u32));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn words_spread_to_their_bytes() {
+        for words in [0, 1, 0x8000_0000, 0x8001_0001, 0xdead_beef, u32::MAX] {
+            let expected = (0..32).filter(|w| words >> w & 1 != 0).fold(0, |b, w| b | 0xf_u128 << (4 * w));
+            assert_eq!(bytes_of(words), expected);
         }
     }
 
