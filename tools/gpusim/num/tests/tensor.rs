@@ -251,25 +251,48 @@ fn fp8_mma_on_sm_90_is_the_f16_instruction_on_widened_operands() {
 
 #[test]
 fn a_tile_is_its_dot_products() {
+    use Architecture::{Ada, Ampere, BlackwellRtx, Hopper, Volta};
     let mut random = Random(22);
-    for (element, k) in [(Element::F16, 16), (Element::Tf32, 8), (Element::E4m3, 32)] {
-        let model = Model::wgmma(element, element, Accumulator::F32).unwrap();
-        let mut bits = |n| -> Vec<u32> {
-            (0..n)
-                .map(|_| {
-                    (random.pattern(&element.format()) as u32)
-                        << if element == Element::Tf32 { 13 } else { 0 }
-                })
-                .collect()
-        };
-        let (a, b) = (bits(16 * k), bits(8 * k));
-        let c: Vec<u32> = (0..128).map(|i| (i as f32 - 60.0).to_bits()).collect();
-        let mut d = vec![0; 128];
-        model.tile((16, 8, k), &a, &b, &c, &mut d);
-        for i in 0..16 {
-            for j in 0..8 {
-                let want = model.dot(&a[i * k..][..k], &b[j * k..][..k], c[i * 8 + j]);
-                assert_eq!(d[i * 8 + j], want);
+    let models = [
+        (Volta, Element::F16, Element::F16, 4),
+        (Ampere, Element::F16, Element::F16, 16),
+        (Ampere, Element::Bf16, Element::Bf16, 16),
+        (Hopper, Element::Tf32, Element::Tf32, 8),
+        (Hopper, Element::F16, Element::F16, 16),
+        (Hopper, Element::E4m3, Element::E5m2, 32),
+        (Ada, Element::E5m2, Element::E4m3, 32),
+        (BlackwellRtx, Element::E2m1, Element::E5m2, 32),
+    ];
+    for (arch, x, y, k) in models {
+        for accumulator in [Accumulator::F32, Accumulator::F16] {
+            let Some(model) = Model::mma(arch, x, y, accumulator, arch == Volta) else { continue };
+            // Without special operands, with a few, with many; eight columns and a part of eight.
+            for (round, n) in [(0, 8), (1, 13), (2, 8), (3, 16), (0, 5), (0, 24)].repeat(20) {
+                let mut bits = |element: Element, count: usize| -> Vec<u32> {
+                    let f = element.format();
+                    let draw = |_| {
+                        let finite = round == 0 || round == 1 && random.below(32) != 0;
+                        let mut bits = random.pattern(&f);
+                        while finite && !f.decode(bits).is_finite() {
+                            bits = random.pattern(&f);
+                        }
+                        (bits as u32) << if element == Element::Tf32 { 13 } else { 0 }
+                    };
+                    (0..count).map(draw).collect()
+                };
+                let (a, b) = (bits(x, 16 * k), bits(y, n * k));
+                let c_format = if accumulator == Accumulator::F16 { Format::F16 } else { Format::F32 };
+                let c: Vec<u32> = (0..16 * n)
+                    .map(|i| c_format.encode(i as f64 - 60.0, gpusim_num::Rounding::Rn, true) as u32)
+                    .collect();
+                let mut d = vec![0; 16 * n];
+                model.tile((16, n, k), &a, &b, &c, &mut d);
+                for i in 0..16 {
+                    for j in 0..n {
+                        let want = model.dot(&a[i * k..][..k], &b[j * k..][..k], c[i * n + j]);
+                        assert_eq!(d[i * n + j], want, "{arch:?} {x:?} {y:?} {accumulator:?}");
+                    }
+                }
             }
         }
     }

@@ -194,17 +194,57 @@ impl Model {
             a.len() >= m * k && b.len() >= n * k && c.len() >= m * n && d.len() >= m * n,
             "the tile is {m}x{n}x{k}"
         );
-        let mut columns = vec![Vector::default(); n];
-        for (column, bits) in columns.iter_mut().zip(b.chunks_exact(k)) {
-            self.decode(column, self.b, bits.iter().copied());
-        }
         let mut row = Vector::default();
-        for (i, bits) in a.chunks_exact(k).take(m).enumerate() {
-            self.decode(&mut row, self.a, bits.iter().copied());
-            for (j, column) in columns.iter().enumerate() {
-                d[i * n + j] = self.chain(&row, column, c[i * n + j]);
+        let mut columns = Columns::default();
+        for j in (0..n).step_by(8) {
+            let width = (n - j).min(8);
+            columns.special = false;
+            for (lane, bits) in b[j * k..].chunks_exact(k).take(width).enumerate() {
+                self.decode(&mut columns.vectors[lane], self.b, bits.iter().copied());
+                columns.set(lane, k);
+            }
+            for (i, bits) in a.chunks_exact(k).take(m).enumerate() {
+                self.decode(&mut row, self.a, bits.iter().copied());
+                let at = i * n + j;
+                let mut sums = [0; 8];
+                sums[..width].copy_from_slice(&c[at..at + width]);
+                self.chain8(&row, &columns, k, &mut sums, width);
+                d[at..at + width].copy_from_slice(&sums[..width]);
             }
         }
+    }
+
+    /// [`Self::chain`] for eight columns at once.
+    fn chain8(&self, a: &Vector, b: &Columns, k: usize, c: &mut [u32; 8], width: usize) {
+        let mut start = 0;
+        while start < k {
+            let end = (start + self.step).min(k);
+            let addends = c.map(|c| self.addend(c));
+            if a.special || b.special || addends.iter().any(|x| x.class != Class::Finite) {
+                for (c, column) in c.iter_mut().zip(&b.vectors).take(width) {
+                    *c = self.fused(a, column, start..end, *c);
+                }
+            } else {
+                let exp = addends.map(|x| if x.sig == 0 { self.zero_exponent } else { x.exp });
+                let scale = self.fraction_bits - self.man(self.a) - self.man(self.b);
+                let (sums, largest) = aligned_sums(a, b, start, end, self.zero_exponent, &exp, scale);
+                for lane in 0..8 {
+                    let shift = self.fraction_bits - self.addend_man() + exp[lane] - largest[lane];
+                    let sum = sums[lane] + i64::from(align(addends[lane].sig, shift));
+                    c[lane] = self.round(sum, largest[lane] - self.fraction_bits);
+                }
+            }
+            start = end;
+        }
+    }
+
+    /// Fraction bits of a decoded operand.
+    fn man(&self, element: Element) -> i32 {
+        if self.widened { 10 } else { element.format().man_bits as i32 }
+    }
+
+    fn addend_man(&self) -> i32 {
+        if self.output == Output::F16 { 10 } else { 23 }
     }
 
     fn decode(&self, vector: &mut Vector, element: Element, bits: impl ExactSizeIterator<Item = u32>) {
@@ -241,12 +281,11 @@ impl Model {
                 return result;
             }
         }
-        let man = |e: Element| if self.widened { 10 } else { e.format().man_bits as i32 };
-        let addend_man = if self.output == Output::F16 { 10 } else { 23 };
         let addend_exp = if addend.sig == 0 { self.zero_exponent } else { addend.exp };
-        let scale = self.fraction_bits - man(self.a) - man(self.b);
+        let scale = self.fraction_bits - self.man(self.a) - self.man(self.b);
         let (sum, exp) = aligned_sum(a, b, range.start, range.end, self.zero_exponent, addend_exp, scale);
-        let sum = sum + i64::from(align(addend.sig, self.fraction_bits - addend_man + addend_exp - exp));
+        let sum =
+            sum + i64::from(align(addend.sig, self.fraction_bits - self.addend_man() + addend_exp - exp));
         self.round(sum, exp - self.fraction_bits)
     }
 
@@ -367,6 +406,68 @@ impl Vector {
             Class::Finite
         };
         Term { sig: self.sig[i], exp: self.exp[i], class }
+    }
+}
+
+/// Eight columns of B side by side, as well as one by one.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    sig: [[i32; 8]; 64],
+    exp: [[i32; 8]; 64],
+    special: bool,
+    vectors: [Vector; 8],
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        let vectors = std::array::from_fn(|_| Vector::default());
+        Columns { sig: [[0; 8]; 64], exp: [[0; 8]; 64], special: false, vectors }
+    }
+}
+
+impl Columns {
+    /// Spreads the vector of a lane over the rows.
+    fn set(&mut self, lane: usize, k: usize) {
+        let vector = &self.vectors[lane];
+        for i in 0..k {
+            self.sig[i][lane] = vector.sig[i];
+            self.exp[i][lane] = vector.exp[i];
+        }
+        self.special |= vector.special;
+    }
+}
+
+vectorised! {
+    /// [`aligned_sum`] for eight columns.
+    aligned_sums<>(a: &Vector, b: &Columns, start: usize, end: usize, zero: i32, addend_exp: &[i32; 8], scale: i32) -> ([i64; 8], [i32; 8]) {
+        let mut largest = *addend_exp;
+        for k in start..end {
+            for ((largest, sig), exp) in largest.iter_mut().zip(&b.sig[k]).zip(&b.exp[k]) {
+                let exp = if a.sig[k] * sig == 0 { zero } else { a.exp[k] + exp };
+                *largest = exp.max(*largest);
+            }
+        }
+        let mut sums = [0i64; 8];
+        let mut k = start;
+        while k < end {
+            // Aligned products are below 2^27, so that eight of them fit an i32.
+            let mut sum = [0i32; 8];
+            for k in k..(k + 8).min(end) {
+                for j in 0..8 {
+                    let product = a.sig[k] * b.sig[k][j];
+                    // The exponent of a zero product may exceed the largest, to no effect. Every type's products have fewer
+                    // bits than the sum: `scale` is not negative.
+                    let down = (largest[j] - a.exp[k] - b.exp[k][j]).clamp(0, 31) as u32;
+                    let cut = (product.unsigned_abs() << (scale as u32 & 31) >> down) as i32;
+                    sum[j] += if product < 0 { -cut } else { cut };
+                }
+            }
+            for (total, sum) in sums.iter_mut().zip(sum) {
+                *total += i64::from(sum);
+            }
+            k += 8;
+        }
+        (sums, largest)
     }
 }
 
