@@ -1,12 +1,11 @@
 //! Vector clocks over the agents of a grid, shared until they differ.
 //!
 //! A clock maps agents to [`Know`]. Agents are the warps (with one epoch per lane) and the engines that work for them.
-//! Entries of one CTA lie together behind one `Arc`: the warps of a CTA share the object that their last barrier made, and
-//! a clock that saw ten thousand CTAs holds ten thousand pointers to what those CTAs published.
+//! Entries of one CTA lie together behind one `Arc`, those of 64 CTAs behind another: the warps of a CTA share the object that
+//! their last barrier made, and clocks that saw ten thousand CTAs share most of what they hold.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 use crate::ids::Engine;
 use crate::know::Know;
@@ -59,8 +58,16 @@ impl CtaClock {
         };
         &mut self.engines[at].1
     }
+}
 
-    fn includes(&self, other: &CtaClock) -> bool {
+/// Knowledge that can be compared and joined.
+trait Lattice: Clone + Default {
+    fn includes(&self, other: &Self) -> bool;
+    fn join(&mut self, other: &Self);
+}
+
+impl Lattice for CtaClock {
+    fn includes(&self, other: &Self) -> bool {
         let nothing = Know::All(0);
         other.threads.iter().enumerate().all(|(i, k)| self.threads.get(i).unwrap_or(&nothing).includes(k))
             && other.engines.iter().all(|(key, k)| match self.engines.binary_search_by_key(key, |e| e.0) {
@@ -69,7 +76,7 @@ impl CtaClock {
             })
     }
 
-    fn join(&mut self, other: &CtaClock) {
+    fn join(&mut self, other: &Self) {
         if self.threads.len() < other.threads.len() {
             self.threads.resize(other.threads.len(), Know::All(0));
         }
@@ -85,14 +92,108 @@ impl CtaClock {
     }
 }
 
-/// Up to this many CTAs are joined in place.
+/// Shared parts by number, sorted.
+#[derive(Clone, Debug)]
+struct Table<T>(Vec<(u32, Arc<T>)>);
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table(Vec::new())
+    }
+}
+
+/// Up to this many parts are joined in place.
 const FEW: usize = 8;
 
-type Entries = Vec<(u32, Arc<CtaClock>)>;
+impl<T: Lattice> Table<T> {
+    #[inline]
+    fn get(&self, number: u32) -> Option<&Arc<T>> {
+        let at = match self.0.first() {
+            Some(e) if e.0 == number => 0,
+            _ => self.0.binary_search_by_key(&number, |e| e.0).ok()?,
+        };
+        Some(&self.0[at].1)
+    }
+
+    fn slot(&mut self, number: u32) -> &mut T {
+        let at = match self.0.binary_search_by_key(&number, |e| e.0) {
+            Ok(at) => at,
+            Err(at) => {
+                self.0.insert(at, (number, Arc::default()));
+                at
+            }
+        };
+        Arc::make_mut(&mut self.0[at].1)
+    }
+
+    fn has(&self, (number, part): &(u32, Arc<T>)) -> bool {
+        self.get(*number).is_some_and(|mine| Arc::ptr_eq(mine, part) || mine.includes(part))
+    }
+}
+
+/// The join of two shared parts, one of them itself when it includes the other.
+fn joined<T: Lattice>(a: &Arc<T>, b: &Arc<T>) -> Arc<T> {
+    if Arc::ptr_eq(a, b) || a.includes(b) {
+        a.clone()
+    } else if b.includes(a) {
+        b.clone()
+    } else {
+        let mut sum = (**a).clone();
+        sum.join(b);
+        Arc::new(sum)
+    }
+}
+
+impl<T: Lattice> Lattice for Table<T> {
+    fn includes(&self, other: &Self) -> bool {
+        other.0.iter().all(|part| self.has(part))
+    }
+
+    fn join(&mut self, other: &Self) {
+        if other.0.len() <= FEW {
+            for (number, part) in &other.0 {
+                match self.0.binary_search_by_key(number, |e| e.0) {
+                    Ok(at) => {
+                        let mine = &mut self.0[at].1;
+                        if Arc::ptr_eq(mine, part) || mine.includes(part) {
+                            continue;
+                        }
+                        match Arc::get_mut(mine) {
+                            // Nobody else has it: grow in place.
+                            Some(mine) => mine.join(part),
+                            None => *mine = joined(mine, part),
+                        }
+                    }
+                    Err(at) => self.0.insert(at, (*number, part.clone())),
+                }
+            }
+            return;
+        }
+        let mut merged = Vec::with_capacity(self.0.len().max(other.0.len()) + 1);
+        let (mut a, mut b) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+            match x.0.cmp(&y.0) {
+                Ordering::Equal => {
+                    merged.push((x.0, joined(&x.1, &y.1)));
+                    a.next();
+                    b.next();
+                }
+                Ordering::Less => merged.extend(a.next().cloned()),
+                Ordering::Greater => merged.extend(b.next().cloned()),
+            }
+        }
+        merged.extend(a.cloned());
+        merged.extend(b.cloned());
+        self.0 = merged;
+    }
+}
+
+/// CTAs of one inner table: with ten thousand CTAs, a copy of a clock copies some 160 pointers.
+const CHUNK_BITS: u32 = 6;
 
 /// A vector clock. Cloning costs one reference count.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Clock(Option<Arc<Entries>>);
+pub(crate) struct Clock(Option<Arc<Table<Table<CtaClock>>>>);
 
 impl Clock {
     /// Whether the two are one object (equal for sure).
@@ -107,12 +208,7 @@ impl Clock {
     /// What is known of `who`.
     #[inline]
     pub(crate) fn get(&self, who: Who) -> Option<&Know> {
-        let entries = self.0.as_deref()?;
-        let at = match entries.first() {
-            Some(e) if e.0 == who.cta => 0,
-            _ => entries.binary_search_by_key(&who.cta, |e| e.0).ok()?,
-        };
-        entries[at].1.get(who)
+        self.0.as_deref()?.get(who.cta >> CHUNK_BITS)?.get(who.cta)?.get(who)
     }
 
     /// Whether epoch `clock` of the lanes `lanes` of `who` is known.
@@ -121,16 +217,8 @@ impl Clock {
         self.get(who).is_some_and(|k| k.covers(lanes, clock))
     }
 
-    fn slot(&mut self, who: Who) -> &mut Know {
-        let entries = Arc::make_mut(self.0.get_or_insert_default());
-        let at = match entries.binary_search_by_key(&who.cta, |e| e.0) {
-            Ok(at) => at,
-            Err(at) => {
-                entries.insert(at, (who.cta, Arc::default()));
-                at
-            }
-        };
-        Arc::make_mut(&mut entries[at].1).slot(who)
+    fn cta(&mut self, cta: u32) -> &mut CtaClock {
+        Arc::make_mut(self.0.get_or_insert_default()).slot(cta >> CHUNK_BITS).slot(cta)
     }
 
     /// Adds knowledge of one agent.
@@ -138,28 +226,20 @@ impl Clock {
         if matches!(know, Know::All(0)) || self.get(who).is_some_and(|mine| mine.includes(know)) {
             return;
         }
-        self.slot(who).join(know);
+        self.cta(who.cta).slot(who).join(know);
     }
 
     /// Raises the lanes in `mask` of `who`.
     pub(crate) fn raise(&mut self, who: Who, mask: u32, clock: u32) {
         if clock != 0 && !self.covers(who, mask, clock) {
-            self.slot(who).raise(mask, clock);
+            self.cta(who.cta).slot(who).raise(mask, clock);
         }
     }
 
     /// Raises whole warps of one CTA, each to its own epoch.
     pub(crate) fn raise_warps(&mut self, warps: &[(Who, u32)]) {
         let Some(&(first, _)) = warps.first() else { return };
-        let entries = Arc::make_mut(self.0.get_or_insert_default());
-        let at = match entries.binary_search_by_key(&first.cta, |e| e.0) {
-            Ok(at) => at,
-            Err(at) => {
-                entries.insert(at, (first.cta, Arc::default()));
-                at
-            }
-        };
-        let clock = Arc::make_mut(&mut entries[at].1);
+        let clock = self.cta(first.cta);
         for &(who, epoch) in warps {
             debug_assert_eq!((who.cta, who.engine), (first.cta, Engine::Thread));
             clock.slot(who).raise(u32::MAX, epoch);
@@ -169,7 +249,7 @@ impl Clock {
     /// Raises each lane in `mask` of `who` to its own value.
     pub(crate) fn raise_each(&mut self, who: Who, mask: u32, clocks: &[u32; 32]) {
         if (0..32).any(|l| mask >> l & 1 != 0 && clocks[l] != 0 && !self.covers(who, 1 << l, clocks[l])) {
-            self.slot(who).raise_each(mask, clocks);
+            self.cta(who.cta).slot(who).raise_each(mask, clocks);
         }
     }
 
@@ -180,64 +260,13 @@ impl Clock {
             self.0 = Some(theirs.clone());
             return;
         };
-        if Arc::ptr_eq(mine, theirs) {
+        if Arc::ptr_eq(mine, theirs) || mine.includes(theirs) {
             return;
         }
-        // Mostly the other side is news about a few CTAs, or none: find out before copying.
-        let is_news = |mine: &Entries, (cta, clock): &(u32, Arc<CtaClock>)| match mine
-            .binary_search_by_key(cta, |e| e.0)
-        {
-            Ok(at) => !Arc::ptr_eq(&mine[at].1, clock) && !mine[at].1.includes(clock),
-            Err(_) => true,
-        };
-        if theirs.len() <= FEW {
-            for entry in theirs.iter().filter(|entry| is_news(mine, entry)).collect::<SmallVec<[_; FEW]>>() {
-                let entries = Arc::make_mut(mine);
-                match entries.binary_search_by_key(&entry.0, |e| e.0) {
-                    Ok(at) if entry.1.includes(&entries[at].1) => entries[at].1 = entry.1.clone(),
-                    Ok(at) => Arc::make_mut(&mut entries[at].1).join(&entry.1),
-                    Err(at) => entries.insert(at, entry.clone()),
-                }
-            }
-            return;
+        match Arc::get_mut(mine) {
+            Some(mine) => mine.join(theirs),
+            None => *mine = joined(mine, theirs),
         }
-        if !theirs.iter().any(|entry| is_news(mine, entry)) {
-            return;
-        }
-        let mut merged = Entries::with_capacity(mine.len().max(theirs.len()) + 1);
-        let (mut a, mut b) = (mine.iter().peekable(), theirs.iter().peekable());
-        loop {
-            match (a.peek(), b.peek()) {
-                (Some(x), Some(y)) if x.0 == y.0 => {
-                    let clock = if Arc::ptr_eq(&x.1, &y.1) || x.1.includes(&y.1) {
-                        x.1.clone()
-                    } else if y.1.includes(&x.1) {
-                        y.1.clone()
-                    } else {
-                        let mut joined = (*x.1).clone();
-                        joined.join(&y.1);
-                        Arc::new(joined)
-                    };
-                    merged.push((x.0, clock));
-                    a.next();
-                    b.next();
-                }
-                (Some(x), Some(y)) if x.0 < y.0 => {
-                    merged.push((*x).clone());
-                    a.next();
-                }
-                (Some(x), None) => {
-                    merged.push((*x).clone());
-                    a.next();
-                }
-                (_, Some(y)) => {
-                    merged.push((*y).clone());
-                    b.next();
-                }
-                (None, None) => break,
-            }
-        }
-        self.0 = Some(Arc::new(merged));
     }
 }
 
