@@ -1,0 +1,5 @@
+//! `setmaxnreg`, `griddepcontrol`, `elect`, `createpolicy`, `multimem`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

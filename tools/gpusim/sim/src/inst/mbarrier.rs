@@ -1,0 +1,5 @@
+//! `mbarrier.*`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];
