@@ -28,11 +28,28 @@ mod lanes;
 mod lower;
 mod types;
 
+mod approx;
 mod builtin;
 mod control;
+mod convert;
+mod double;
+mod float;
+mod float_compare;
+mod half;
 mod int;
 mod memory;
+mod mixed;
 mod mov;
+
+// Asynchronous copies, mbarriers, clusters.
+mod bulk;
+mod cluster;
+mod control_hopper;
+mod copy_async;
+mod fence;
+mod mbarrier;
+mod tensor_copy;
+mod tensormap;
 
 pub(crate) use lanes::{Elem, map1, map2, map3, map4, test2};
 pub(crate) use lower::{Address, Lower, LowerError, Mods, Place, RegInfo, Symbol, immediate, operand};
@@ -49,7 +66,27 @@ use crate::exec::{Exec, FaultKind};
 pub(crate) type Entry = (&'static str, fn(&mut Lower, &ast::Instruction) -> Result<Inst, LowerError>);
 
 /// Every family, asked in this order.
-const FAMILIES: &[&[Entry]] = &[control::TABLE, int::TABLE, memory::TABLE, mov::TABLE];
+const FAMILIES: &[&[Entry]] = &[
+    control::TABLE,
+    int::TABLE,
+    memory::TABLE,
+    mov::TABLE,
+    float::TABLE,
+    half::TABLE,
+    double::TABLE,
+    approx::TABLE,
+    mixed::TABLE,
+    convert::TABLE,
+    float_compare::TABLE,
+    copy_async::TABLE,
+    bulk::TABLE,
+    tensor_copy::TABLE,
+    tensormap::TABLE,
+    mbarrier::TABLE,
+    fence::TABLE,
+    cluster::TABLE,
+    control_hopper::TABLE,
+];
 
 /// What an instruction runs. Unsafe because it may be compiled for a CPU's extensions; whoever makes an [`Inst`] has
 /// seen to it that the CPU has them.

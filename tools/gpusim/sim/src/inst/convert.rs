@@ -1,0 +1,5 @@
+//! cvt.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

@@ -1,0 +1,5 @@
+//! f64 arithmetic.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

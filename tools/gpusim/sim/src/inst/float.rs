@@ -1,0 +1,5 @@
+//! f32 arithmetic.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];
