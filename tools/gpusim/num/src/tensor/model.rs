@@ -10,6 +10,8 @@
 //! - The exact sum of these is rounded: toward zero to f32 (overflow still is infinity), toward zero to 13
 //!   fraction bits (fp8 on sm_89 and in wgmma), or to nearest even to f16. There is no negative zero.
 
+use std::ops::Range;
+
 use super::{Class, Element, Term};
 use crate::Rounding;
 use crate::f32::NAN as NAN_F32;
@@ -194,41 +196,60 @@ impl Model {
             a.len() >= m * k && b.len() >= n * k && c.len() >= m * n && d.len() >= m * n,
             "the tile is {m}x{n}x{k}"
         );
-        let mut row = Vector::default();
-        let mut columns = Columns::default();
-        for j in (0..n).step_by(8) {
-            let width = (n - j).min(8);
-            columns.special = false;
-            for (lane, bits) in b[j * k..].chunks_exact(k).take(width).enumerate() {
-                self.decode(&mut columns.vectors[lane], self.b, bits.iter().copied());
-                columns.set(lane, k);
-            }
-            for (i, bits) in a.chunks_exact(k).take(m).enumerate() {
-                self.decode(&mut row, self.a, bits.iter().copied());
-                let at = i * n + j;
-                let mut sums = [0; 8];
-                sums[..width].copy_from_slice(&c[at..at + width]);
-                self.chain8(&row, &columns, k, &mut sums, width);
-                d[at..at + width].copy_from_slice(&sums[..width]);
+        let decoded = |element, bits: &[u32]| {
+            let vectors = bits.chunks_exact(k).map(|bits| {
+                let mut vector = Vector::default();
+                self.decode(&mut vector, element, bits.iter().copied());
+                vector
+            });
+            vectors.collect::<Vec<_>>()
+        };
+        let (rows, columns) = (decoded(self.a, &a[..m * k]), decoded(self.b, &b[..n * k]));
+        let (mut x, mut y) = (Spread::default(), Spread::default());
+        for (block, columns) in columns.chunks(8).enumerate() {
+            y.fill(columns, k, |lane| lane % 8);
+            for (group, rows) in rows.chunks(4).enumerate() {
+                x.fill(rows, k, |lane| lane / 8);
+                let place = |row, column| (4 * group + row) * n + 8 * block + column;
+                let mut sums = [0; 32];
+                for row in 0..rows.len() {
+                    let width = columns.len();
+                    sums[8 * row..][..width].copy_from_slice(&c[place(row, 0)..][..width]);
+                }
+                self.chain32((rows, columns), (&x, &y), k, &mut sums);
+                for row in 0..rows.len() {
+                    let width = columns.len();
+                    d[place(row, 0)..][..width].copy_from_slice(&sums[8 * row..][..width]);
+                }
             }
         }
     }
 
-    /// [`Self::chain`] for eight columns at once.
-    fn chain8(&self, a: &Vector, b: &Columns, k: usize, c: &mut [u32; 8], width: usize) {
+    /// [`Self::chain`] for four rows and eight columns at once; what the lanes beyond the given rows and columns hold does not matter.
+    fn chain32(
+        &self,
+        (rows, columns): (&[Vector], &[Vector]),
+        (a, b): (&Spread, &Spread),
+        k: usize,
+        c: &mut [u32; 32],
+    ) {
+        let scale = self.fraction_bits - self.man(self.a) - self.man(self.b);
         let mut start = 0;
         while start < k {
             let end = (start + self.step).min(k);
-            let addends = c.map(|c| self.addend(c));
-            if a.special || b.special || addends.iter().any(|x| x.class != Class::Finite) {
-                for (c, column) in c.iter_mut().zip(&b.vectors).take(width) {
-                    *c = self.fused(a, column, start..end, *c);
+            let special = if self.output == Output::F16 { 0x7c00 } else { 0x7f80_0000 };
+            if a.special || b.special || c.iter().any(|c| c & special == special) {
+                for (i, row) in rows.iter().enumerate() {
+                    for (j, column) in columns.iter().enumerate() {
+                        c[8 * i + j] = self.fused(row, column, start..end, c[8 * i + j]);
+                    }
                 }
             } else {
+                let addends = c.map(|c| self.addend(c));
                 let exp = addends.map(|x| if x.sig == 0 { self.zero_exponent } else { x.exp });
-                let scale = self.fraction_bits - self.man(self.a) - self.man(self.b);
-                let (sums, largest) = aligned_sums(a, b, start, end, self.zero_exponent, &exp, scale);
-                for lane in 0..8 {
+                let (mut sums, mut largest) = ([0; 32], exp);
+                aligned_sums(a, b, start, end, self.zero_exponent, scale, &mut largest, &mut sums);
+                for lane in 0..32 {
                     let shift = self.fraction_bits - self.addend_man() + exp[lane] - largest[lane];
                     let sum = sums[lane] + i64::from(align(addends[lane].sig, shift));
                     c[lane] = self.round(sum, largest[lane] - self.fraction_bits);
@@ -273,7 +294,7 @@ impl Model {
     }
 
     /// One step: products and accumulator, added in fixed point.
-    fn fused(&self, a: &Vector, b: &Vector, range: std::ops::Range<usize>, c: u32) -> u32 {
+    fn fused(&self, a: &Vector, b: &Vector, range: Range<usize>, c: u32) -> u32 {
         let addend = self.addend(c);
         if a.special || b.special || addend.class != Class::Finite {
             let products = range.clone().map(|i| (a.term(i), b.term(i)));
@@ -283,7 +304,7 @@ impl Model {
         }
         let addend_exp = if addend.sig == 0 { self.zero_exponent } else { addend.exp };
         let scale = self.fraction_bits - self.man(self.a) - self.man(self.b);
-        let (sum, exp) = aligned_sum(a, b, range.start, range.end, self.zero_exponent, addend_exp, scale);
+        let (sum, exp) = aligned_sum(a, b, range, self.zero_exponent, addend_exp, scale);
         let sum =
             sum + i64::from(align(addend.sig, self.fraction_bits - self.addend_man() + addend_exp - exp));
         self.round(sum, exp - self.fraction_bits)
@@ -409,88 +430,77 @@ impl Vector {
     }
 }
 
-/// Eight columns of B side by side, as well as one by one.
-#[derive(Clone, Debug)]
-pub(crate) struct Columns {
-    sig: [[i32; 8]; 64],
-    exp: [[i32; 8]; 64],
-    special: bool,
-    vectors: [Vector; 8],
+/// The sum of the products of a range, each cut to a multiple of `2^(largest exponent - fraction bits)`, and that
+/// exponent. `scale` is the fraction bits less those of a product.
+fn aligned_sum(
+    a: &Vector,
+    b: &Vector,
+    range: Range<usize>,
+    zero: i32,
+    addend_exp: i32,
+    scale: i32,
+) -> (i64, i32) {
+    let exponent = |i: usize| if a.sig[i] == 0 || b.sig[i] == 0 { zero } else { a.exp[i] + b.exp[i] };
+    let largest = range.clone().map(exponent).fold(addend_exp, i32::max);
+    let sum = range.map(|i| i64::from(align(a.sig[i] * b.sig[i], scale + exponent(i) - largest))).sum();
+    (sum, largest)
 }
 
-impl Default for Columns {
+/// Rows of A or columns of B, repeated so that 32 lanes hold the operands of four rows by eight columns.
+pub(crate) struct Spread {
+    sig: [[i32; 32]; 64],
+    exp: [[i32; 32]; 64],
+    special: bool,
+}
+
+impl Default for Spread {
     fn default() -> Self {
-        let vectors = std::array::from_fn(|_| Vector::default());
-        Columns { sig: [[0; 8]; 64], exp: [[0; 8]; 64], special: false, vectors }
+        Spread { sig: [[0; 32]; 64], exp: [[0; 32]; 64], special: false }
     }
 }
 
-impl Columns {
-    /// Spreads the vector of a lane over the rows.
-    fn set(&mut self, lane: usize, k: usize) {
-        let vector = &self.vectors[lane];
-        for i in 0..k {
-            self.sig[i][lane] = vector.sig[i];
-            self.exp[i][lane] = vector.exp[i];
+impl Spread {
+    fn fill(&mut self, vectors: &[Vector], k: usize, of_lane: impl Fn(usize) -> usize) {
+        for lane in 0..32 {
+            // Lanes without an operand repeat the last one.
+            let vector = &vectors[of_lane(lane).min(vectors.len() - 1)];
+            for i in 0..k {
+                self.sig[i][lane] = vector.sig[i];
+                self.exp[i][lane] = vector.exp[i];
+            }
         }
-        self.special |= vector.special;
+        self.special = vectors.iter().any(|vector| vector.special);
     }
 }
 
 vectorised! {
-    /// [`aligned_sum`] for eight columns.
-    aligned_sums<>(a: &Vector, b: &Columns, start: usize, end: usize, zero: i32, addend_exp: &[i32; 8], scale: i32) -> ([i64; 8], [i32; 8]) {
-        let mut largest = *addend_exp;
-        for k in start..end {
-            for ((largest, sig), exp) in largest.iter_mut().zip(&b.sig[k]).zip(&b.exp[k]) {
-                let exp = if a.sig[k] * sig == 0 { zero } else { a.exp[k] + exp };
-                *largest = exp.max(*largest);
+    /// [`aligned_sum`] for 32 lanes. `largest` starts as the exponents of the accumulators.
+    aligned_sums<>(a: &Spread, b: &Spread, start: usize, end: usize, zero: i32, scale: i32, largest: &mut [i32; 32], sums: &mut [i64; 32]) -> () {
+        let (a_sig, a_exp) = (&a.sig[start..end], &a.exp[start..end]);
+        let (b_sig, b_exp) = (&b.sig[start..end], &b.exp[start..end]);
+        for k in 0..end - start {
+            for j in 0..32 {
+                let exp = if a_sig[k][j] * b_sig[k][j] == 0 { zero } else { a_exp[k][j] + b_exp[k][j] };
+                largest[j] = exp.max(largest[j]);
             }
         }
-        let mut sums = [0i64; 8];
-        let mut k = start;
-        while k < end {
+        for first in (0..end - start).step_by(8) {
             // Aligned products are below 2^27, so that eight of them fit an i32.
-            let mut sum = [0i32; 8];
-            for k in k..(k + 8).min(end) {
-                for j in 0..8 {
-                    let product = a.sig[k] * b.sig[k][j];
+            let mut sum = [0i32; 32];
+            for k in first..(first + 8).min(end - start) {
+                for j in 0..32 {
+                    let product = a_sig[k][j] * b_sig[k][j];
                     // The exponent of a zero product may exceed the largest, to no effect. Every type's products have fewer
                     // bits than the sum: `scale` is not negative.
-                    let down = (largest[j] - a.exp[k] - b.exp[k][j]).clamp(0, 31) as u32;
+                    let down = (largest[j] - a_exp[k][j] - b_exp[k][j]).clamp(0, 31) as u32;
                     let cut = (product.unsigned_abs() << (scale as u32 & 31) >> down) as i32;
                     sum[j] += if product < 0 { -cut } else { cut };
                 }
             }
-            for (total, sum) in sums.iter_mut().zip(sum) {
-                *total += i64::from(sum);
+            for j in 0..32 {
+                sums[j] += i64::from(sum[j]);
             }
-            k += 8;
         }
-        (sums, largest)
-    }
-}
-
-vectorised! {
-    /// The sum of the products `start..end`, each cut to a multiple of `2^(largest exponent - fraction bits)`, and that exponent.
-    /// `scale` is the fraction bits less those of a product.
-    aligned_sum<>(a: &Vector, b: &Vector, start: usize, end: usize, zero: i32, addend_exp: i32, scale: i32) -> (i64, i32) {
-        let n = (end - start).min(32);
-        let (a_sig, b_sig) = (&a.sig[start..start + n], &b.sig[start..start + n]);
-        let (a_exp, b_exp) = (&a.exp[start..start + n], &b.exp[start..start + n]);
-        let (mut product, mut exp) = ([0i32; 32], [0i32; 32]);
-        let mut largest = addend_exp;
-        for i in 0..n {
-            product[i] = a_sig[i] * b_sig[i];
-            exp[i] = if product[i] == 0 { zero } else { a_exp[i] + b_exp[i] };
-            largest = largest.max(exp[i]);
-        }
-        // Products are below 4 and so at most 2^27 here; 32 of them may exceed an i32.
-        let mut sum = 0i64;
-        for i in 0..n {
-            sum += i64::from(align(product[i], scale + exp[i] - largest));
-        }
-        (sum, largest)
     }
 }
 
