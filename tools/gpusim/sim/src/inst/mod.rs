@@ -41,6 +41,15 @@ mod memory;
 mod mixed;
 mod mov;
 
+// Tensor cores.
+mod matrix_copy;
+mod mma;
+mod mma_sparse;
+mod tile;
+pub(crate) mod wgmma;
+mod wgmma_operand;
+mod wmma;
+
 // Asynchronous copies, mbarriers, clusters.
 mod bulk;
 mod cluster;
@@ -78,6 +87,11 @@ const FAMILIES: &[&[Entry]] = &[
     mixed::TABLE,
     convert::TABLE,
     float_compare::TABLE,
+    mma::TABLE,
+    mma_sparse::TABLE,
+    wmma::TABLE,
+    matrix_copy::TABLE,
+    wgmma::TABLE,
     copy_async::TABLE,
     bulk::TABLE,
     tensor_copy::TABLE,

@@ -1,0 +1,5 @@
+//! `ldmatrix, stmatrix, movmatrix`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

@@ -1,0 +1,5 @@
+//! `mma.sync`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

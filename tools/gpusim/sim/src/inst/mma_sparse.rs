@@ -1,0 +1,5 @@
+//! `mma.sp`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

@@ -1,0 +1,5 @@
+//! `wgmma`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];

@@ -1,0 +1,1 @@
+//! Shared-memory operands of `wgmma`.

@@ -1,0 +1,5 @@
+//! `wmma`.
+
+use super::Entry;
+
+pub(super) const TABLE: &[Entry] = &[];
