@@ -87,7 +87,7 @@ impl ClusterCheck {
         };
         let from = self.seat(warp.rank);
         let view = self.warps[slot].know.release(1 << lane);
-        let Some(object) = self.mbarriers.get_mut(&at) else {
+        let Some(object) = self.mbarriers.get_mut(&at).filter(|m| m.valid) else {
             let know = &self.warps[slot].know;
             let kind = AccessKind::Write;
             let issue = Issue { warp, who: know.me, clock: know.clock, kind, site, size: 8, proxy: None };

@@ -5,62 +5,68 @@
 //!
 //! # How the interpreter drives it
 //!
-//! One [`LaunchCheck`] per launch (shared, `Sync`: holds the shadow of global memory), one [`ClusterCheck`] per running
-//! cluster (a CTA alone is a cluster of one), used by one host thread at a time. Calls, all `&mut self`:
+//! One [`LaunchCheck`] per launch (shared, `Sync`: it holds the shadow of global memory), one [`ClusterCheck`] per running
+//! cluster (a CTA alone is a cluster of one), used by one host thread at a time. Its methods, by instruction:
 //!
 //! | instruction | call |
 //! |---|---|
-//! | `ld` `st` `atom` `red` `ldmatrix` … | [`ClusterCheck::access`] with [`Engine::Thread`]; a vector is one access of its whole size |
-//! | `bar.warp.sync`, aligned `.sync` semantics of `__syncwarp` | [`ClusterCheck::warp_sync`] when all lanes of the mask have come; never for shuffles and votes |
-//! | `bar.sync` `bar.red` | [`ClusterCheck::barrier_arrive`] on arrival, [`ClusterCheck::barrier_complete`] with the waiting warps when it opens |
-//! | `bar.arrive` | [`ClusterCheck::barrier_arrive`] only |
-//! | `barrier.cluster` | [`ClusterCheck::cluster_arrive`], [`ClusterCheck::cluster_complete`], [`ClusterCheck::cluster_wait`] |
-//! | `fence` `membar` | [`ClusterCheck::fence`]; `fence.proxy` |
-//! | `cp.async` | [`ClusterCheck::access`] with [`Engine::CpAsync`], source then destination, at issue |
-//! | `cp.async.commit_group` / `wait_group N` / `wait_all` | [`ClusterCheck::cp_async_commit`], [`ClusterCheck::cp_async_wait`] |
-//! | `cp.async.mbarrier.arrive` | [`ClusterCheck::cp_async_mark`] at issue, [`ClusterCheck::mbarrier_arrive_mark`] when it lands |
-//! | `cp.async.bulk…` | [`ClusterCheck::bulk_begin`], [`ClusterCheck::bulk_access`] per range at issue; `mbarrier_complete_tx` on landing, or commit and wait |
-//! | `wgmma` | [`ClusterCheck::wgmma_access`] per range, [`ClusterCheck::wgmma_commit`], [`ClusterCheck::wgmma_wait`] |
-//! | `mbarrier.*` | `mbarrier_init`, `mbarrier_arrive`, `mbarrier_phase_complete` (when the phase flips), `mbarrier_wait` (test/try that succeeded) |
+//! | `ld` `st` `atom` `red` `ldmatrix` … | [`access`](ClusterCheck::access) with [`Engine::Thread`]; a plain vector is one access of its whole size, a strong one an access per element; lanes whose `atom.cas` failed are a [`StrongOp::Load`] |
+//! | `bar.warp.sync` | [`warp_sync`](ClusterCheck::warp_sync) when all lanes of the mask have come; never for shuffles and votes |
+//! | `bar.sync` `bar.red` | [`barrier_arrive`](ClusterCheck::barrier_arrive) on arrival, [`barrier_complete`](ClusterCheck::barrier_complete) with the waiting warps when it opens |
+//! | `bar.arrive` | `barrier_arrive` only |
+//! | `barrier.cluster` | [`cluster_arrive`](ClusterCheck::cluster_arrive), [`cluster_complete`](ClusterCheck::cluster_complete), [`cluster_wait`](ClusterCheck::cluster_wait) |
+//! | `fence` `membar` | [`fence`](ClusterCheck::fence), `fence.proxy.*`: [`fence_proxy`](ClusterCheck::fence_proxy) |
+//! | `cp.async` | `access` with [`Engine::CpAsync`] at issue: the source, then the destination |
+//! | `cp.async.commit_group` `wait_group` `wait_all` | [`cp_async_commit`](ClusterCheck::cp_async_commit), [`cp_async_wait`](ClusterCheck::cp_async_wait) |
+//! | `cp.async.mbarrier.arrive` | [`cp_async_mark`](ClusterCheck::cp_async_mark) at issue, [`mbarrier_arrive_mark`](ClusterCheck::mbarrier_arrive_mark) when the copies have landed |
+//! | `cp.async.bulk…` | [`bulk_begin`](ClusterCheck::bulk_begin), then [`bulk_access`](ClusterCheck::bulk_access) for every range at issue; [`bulk_landed`](ClusterCheck::bulk_landed) before the phase that it completes flips, or [`bulk_commit`](ClusterCheck::bulk_commit) and [`bulk_wait`](ClusterCheck::bulk_wait) |
+//! | `wgmma` | per warp: [`wgmma_begin`](ClusterCheck::wgmma_begin), [`wgmma_access`](ClusterCheck::wgmma_access) for every range of its operands, [`wgmma_commit`](ClusterCheck::wgmma_commit), [`wgmma_wait`](ClusterCheck::wgmma_wait) |
+//! | `mbarrier.init` `inval` | [`mbarrier_init`](ClusterCheck::mbarrier_init), [`mbarrier_inval`](ClusterCheck::mbarrier_inval) |
+//! | `mbarrier.arrive…` `expect_tx` | [`mbarrier_arrive`](ClusterCheck::mbarrier_arrive), then [`mbarrier_phase_complete`](ClusterCheck::mbarrier_phase_complete) if the phase flips |
+//! | `mbarrier.test_wait` `try_wait` | [`mbarrier_wait`](ClusterCheck::mbarrier_wait) when it returns true |
+//! | end of a thread | [`exit`](ClusterCheck::exit); end of a CTA: [`outstanding_copies`](ClusterCheck::outstanding_copies) |
 //!
+//! An `Err` is a [`Finding`]; [`Report::of`] makes the text that the user reads of it. After an `Err` the state is unspecified
+//! (but sound to use): the launch is expected to end. With the CTAs of a launch on several host threads, a strong access and
+//! its data have to be under one lock of the location; plain accesses need none.
 //!
-//! ```text
-//! impl LaunchCheck {
-//!     fn new(settings: Settings, geometry: Geometry) -> Arc<LaunchCheck>;
-//!     fn cluster(self: &Arc<Self>, index: u32) -> ClusterCheck;
-//!     fn finish(&self) -> UniqueBytes;
-//! }
-//! impl ClusterCheck {
-//!     fn access(&mut self, warp: WarpId, engine: Engine, space: Space, mask: u32, addresses: &[u64; 32], size: u32, kind: AccessKind, site: SiteId) -> Result<(), Box<Finding>>;
-//!     fn warp_sync(&mut self, warp: WarpId, mask: u32);
-//!     fn barrier_arrive(&mut self, warp: WarpId, barrier: u32, mask: u32);
-//!     fn barrier_complete(&mut self, rank: u32, barrier: u32, waiting: &[(WarpId, u32)]);
-//!     fn cluster_arrive(&mut self, warp: WarpId, mask: u32, release: bool);
-//!     fn cluster_complete(&mut self);
-//!     fn cluster_wait(&mut self, warp: WarpId, mask: u32, acquire: bool);
-//!     fn fence(&mut self, warp: WarpId, mask: u32, sem: Sem, scope: Scope);
-//!     fn fence_proxy(&mut self, warp: WarpId, mask: u32, which: ProxyFence);
-//!     fn cp_async_commit(&mut self, warp: WarpId, mask: u32);
-//!     fn cp_async_wait(&mut self, warp: WarpId, mask: u32, pending: Option<u32>); // None: wait_all
-//!     fn cp_async_mark(&mut self, warp: WarpId, mask: u32) -> CopyMark;
-//!     fn bulk_begin(&mut self, warp: WarpId, lane: u32, completes_on: Option<(u32 /*rank*/, u64 /*mbarrier*/)>, site: SiteId) -> BulkOp;
-//!     fn bulk_access(&mut self, op: &BulkOp, space: Space, address: u64, bytes: u64, kind: AccessKind) -> Result<(), Box<Finding>>;
-//!     fn bulk_commit(&mut self, warp: WarpId, mask: u32);
-//!     fn bulk_wait(&mut self, warp: WarpId, mask: u32, pending: u32, read_only: bool);
-//!     fn wgmma_access(&mut self, warp: WarpId, rank: u32, address: u64, bytes: u64, site: SiteId) -> Result<(), Box<Finding>>;
-//!     fn wgmma_commit(&mut self, warp: WarpId);
-//!     fn wgmma_wait(&mut self, warp: WarpId, pending: u32);
-//!     fn mbarrier_init(&mut self, warp: WarpId, lane: u32, at: (u32, u64), site: SiteId) -> Result<(), Box<Finding>>;
-//!     fn mbarrier_arrive(&mut self, warp: WarpId, mask: u32, at: (u32, u64), sem: Sem, scope: Scope, site: SiteId) -> Result<(), Box<Finding>>; // also expect_tx
-//!     fn mbarrier_arrive_mark(&mut self, mark: &CopyMark, at: (u32, u64));
-//!     fn mbarrier_complete_tx(&mut self, op: &BulkOp);          // the last byte of the copy has landed
-//!     fn mbarrier_phase_complete(&mut self, at: (u32, u64));
-//!     fn mbarrier_wait(&mut self, warp: WarpId, mask: u32, at: (u32, u64), sem: Sem, scope: Scope, site: SiteId) -> Result<(), Box<Finding>>;
-//!     fn exit(&mut self, warp: WarpId, mask: u32) -> Vec<Leak>;
-//! }
-//! ```
+//! # The order that is modelled
 //!
-//! An `Err` is a [`Finding`]; with [`Report`] it becomes the text that the user reads.
+//! Agents are threads and the engines that work for them. An access is ordered before another if a chain of these leads
+//! from one to the other; two accesses to a common byte of which one writes, and which no chain orders, are a race, whatever
+//! the values and however the simulator happened to schedule them:
+//!
+//! - program order of one thread, but not of two lanes of one warp, however convergent, without `bar.warp.sync`;
+//! - `bar.warp.sync`, `bar.sync`/`arrive`/`red` (arrivals before who waits), `barrier.cluster` (release arrivals before waits);
+//! - a release pattern (release operation, or fence before a strong write, through the release sequence of later atomics) and
+//!   the acquire pattern that reads from it (acquire operation, or strong read before a fence), if the scopes of all that take
+//!   part include the other thread. `volatile` is relaxed at `.sys`;
+//! - mbarrier arrivals (release, with their scope) before waits that observe their phase or a later one;
+//! - `cp.async`: issue before the copy; the copy before what follows the issuing thread's wait, or before the waits of the
+//!   phase in which `cp.async.mbarrier.arrive` arrives;
+//! - bulk copies: issue before the copy; the copy before waits of the phase on which it lands, or before what follows the
+//!   thread's `wait_group` (with `.read` only its reads);
+//! - `wgmma`: what every lane of the warp did before it, before its reads; its reads before what follows the warp's wait. (Not
+//!   through it: it does not order one lane before another.)
+//!
+//! A generic write (of a thread or `cp.async`) before an access of the async proxy needs a `fence.proxy.async` of the right
+//! space somewhere on the chain; likewise the tensor-map proxy. A generic *read* before an async write needs order and no
+//! fence, as the usual empty barriers of a ring have none.
+//!
+//! Pairs of strong accesses (atomics, relaxed, volatile, acquire, release) of the same extent whose scopes include each
+//! other's thread do not race. Operations on an mbarrier object do not race with each other, but do with its initialisation.
+//!
+//! # What is not modelled
+//!
+//! - The order of values: the simulator runs one interleaving, and reads see the newest write. Stale values that weaker
+//!   orders allow do not occur; the missing edge is what is reported.
+//! - `fence.sc` orders what `fence.acq_rel` orders. `red` and `mbarrier.test_wait` that returned false acquire nothing.
+//! - Between mbarrier initialisation and the async proxy's use of the object no fence is asked for.
+//! - Concurrency between launches: a new [`LaunchCheck`] is ordered after everything earlier.
+//! - Values: lanes that write the same value to the same byte in one instruction are reported like any race (an interpreter
+//!   that wants to allow them passes one of those lanes only).
+//! - Registers of `wgmma`, barrier divergence, deadlock, freed memory: the interpreter finds these; [`Check`] has their names.
+//! - Local, parameter and constant memory: private or read-only.
 
 mod banks;
 mod barrier;

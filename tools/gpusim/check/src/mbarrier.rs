@@ -4,7 +4,7 @@ use crate::clock::{View, Who};
 use crate::cluster::{ClusterCheck, Issue};
 use crate::ids::{AccessKind, Engine, Scope, Sem, SiteId, Space, StrongOp, WarpId};
 use crate::message::{Message, Seat};
-use crate::report::Finding;
+use crate::report::{Check, Finding};
 
 /// An mbarrier object.
 pub(crate) struct Mbarrier {
@@ -12,7 +12,7 @@ pub(crate) struct Mbarrier {
     pub(crate) agent: Who,
     pub(crate) serial: u32,
     pub(crate) outstanding: u32,
-    valid: bool,
+    pub(crate) valid: bool,
     /// Released into the current phase.
     arriving: Message,
     /// Released into complete phases.
@@ -36,7 +36,13 @@ impl ClusterCheck {
         let know = &self.warps[self.slot(warp)].know;
         let (who, clock) = (know.me, know.clock);
         let issue = Issue { warp, who, clock, kind, site, size: BYTES as u32, proxy: None };
-        self.range(&issue, Space::Shared { rank: at.0 }, at.1, BYTES, lanes, None)?;
+        let space = Space::Shared { rank: at.0 };
+        if !at.1.is_multiple_of(BYTES) {
+            let by = self.party(&issue, lanes.trailing_zeros());
+            let check = Check::Misaligned;
+            return Err(Box::new(Finding::Address { check, space, address: at.1, size: BYTES as u32, by }));
+        }
+        self.range(&issue, space, at.1, BYTES, lanes, None)?;
         Ok(issue)
     }
 
@@ -77,7 +83,7 @@ impl ClusterCheck {
         Ok(())
     }
 
-    /// `mbarrier.inval`.
+    /// `mbarrier.inval`: the bytes may be used for something else, by who is ordered after this.
     pub fn mbarrier_inval(
         &mut self,
         warp: WarpId,

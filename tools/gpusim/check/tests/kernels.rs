@@ -346,6 +346,32 @@ fn bad_addresses_and_unwritten_bytes_are_found() {
 }
 
 #[test]
+fn an_mbarrier_that_is_not_there_is_named() {
+    let mut c = cta(32);
+    let check = |outcome: Outcome| outcome.expect_err("a finding").check();
+    let at = (0, 64);
+    let begin = |c: &mut ClusterCheck| c.bulk_begin(w(0), 0, Some(at), SiteId(1)).map(|_| ());
+    assert_eq!(check(begin(&mut c)), Check::MbarrierMisuse);
+    assert_eq!(check(c.mbarrier_init(w(0), 0, (0, 68), SiteId(1))), Check::Misaligned);
+    assert_eq!(check(c.mbarrier_init(w(0), 0, (3, 64), SiteId(1))), Check::OutOfBounds);
+    c.mbarrier_init(w(0), 0, at, SiteId(1)).unwrap();
+    let arrive = |c: &mut ClusterCheck, lane| {
+        c.mbarrier_arrive(w(0), 1 << lane, at, Sem::Release, Scope::Cta, SiteId(2))
+    };
+    arrive(&mut c, 0).unwrap();
+    // The other lanes do not know of the initialisation yet.
+    assert_eq!(missing(arrive(&mut c, 1)), Missing::AtomicAgainstPlain);
+    c.warp_sync(w(0), ALL);
+    arrive(&mut c, 1).unwrap();
+    begin(&mut c).unwrap();
+    assert_eq!(c.outstanding_copies(0), [(at, 1)]);
+    c.warp_sync(w(0), ALL);
+    c.mbarrier_inval(w(0), 0, at, SiteId(3)).unwrap();
+    assert_eq!(check(arrive(&mut c, 0)), Check::MbarrierMisuse);
+    assert_eq!(check(begin(&mut c)), Check::MbarrierMisuse);
+}
+
+#[test]
 fn two_lanes_that_write_the_same_bytes_race() {
     let mut c = cta(32);
     let outcome = c.access(w(0), Engine::Thread, SHARED, 0b110, &one(64), 4, AccessKind::Write, SiteId(1));
