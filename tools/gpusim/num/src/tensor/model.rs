@@ -207,9 +207,9 @@ impl Model {
         let (rows, columns) = (decoded(self.a, &a[..m * k]), decoded(self.b, &b[..n * k]));
         let (mut x, mut y) = (Spread::default(), Spread::default());
         for (block, columns) in columns.chunks(8).enumerate() {
-            y.fill(columns, k, |lane| lane % 8);
+            y.columns(columns, k);
             for (group, rows) in rows.chunks(4).enumerate() {
-                x.fill(rows, k, |lane| lane / 8);
+                x.rows(rows, k);
                 let place = |row, column| (4 * group + row) * n + 8 * block + column;
                 let mut sums = [0; 32];
                 for row in 0..rows.len() {
@@ -408,14 +408,27 @@ impl Vector {
     fn decode(&mut self, element: Element, bits: impl ExactSizeIterator<Item = u32>) {
         assert!(bits.len() <= 64, "k is at most 64");
         (self.nan, self.infinite, self.len) = (0, 0, bits.len());
+        // One loop per type, so that each knows its format's constants.
+        match element {
+            Element::F16 => self.fill(bits, |bits| Term::of(&Format::F16, bits)),
+            Element::Bf16 => self.fill(bits, |bits| Term::of(&Format::BF16, bits)),
+            Element::Tf32 => self.fill(bits, |bits| Term::of(&Format::TF32, bits >> 13)),
+            Element::E4m3 => self.fill(bits, |bits| Term::of(&Format::E4M3, bits)),
+            Element::E5m2 => self.fill(bits, |bits| Term::of(&Format::E5M2, bits)),
+            _ => self.fill(bits, |bits| element.term(bits)),
+        }
+        self.special = self.nan | self.infinite != 0;
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, bits: impl Iterator<Item = u32>, term: impl Fn(u32) -> Term) {
         for (i, bits) in bits.enumerate() {
-            let term = element.term(bits);
+            let term = term(bits);
             self.sig[i] = term.sig;
             self.exp[i] = term.exp;
             self.nan |= u64::from(term.class == Class::Nan) << i;
             self.infinite |= u64::from(term.class == Class::Infinite) << i;
         }
-        self.special = self.nan | self.infinite != 0;
     }
 
     fn term(&self, i: usize) -> Term {
@@ -460,13 +473,26 @@ impl Default for Spread {
 }
 
 impl Spread {
-    fn fill(&mut self, vectors: &[Vector], k: usize, of_lane: impl Fn(usize) -> usize) {
-        for lane in 0..32 {
-            // Lanes without an operand repeat the last one.
-            let vector = &vectors[of_lane(lane).min(vectors.len() - 1)];
+    /// Up to four rows, each in eight neighbouring lanes; lanes without an operand repeat the last one.
+    fn rows(&mut self, vectors: &[Vector], k: usize) {
+        for r in 0..4 {
+            let vector = &vectors[r.min(vectors.len() - 1)];
             for i in 0..k {
-                self.sig[i][lane] = vector.sig[i];
-                self.exp[i][lane] = vector.exp[i];
+                self.sig[i][8 * r..8 * r + 8].fill(vector.sig[i]);
+                self.exp[i][8 * r..8 * r + 8].fill(vector.exp[i]);
+            }
+        }
+        self.special = vectors.iter().any(|vector| vector.special);
+    }
+
+    /// Up to eight columns, four times over.
+    fn columns(&mut self, vectors: &[Vector], k: usize) {
+        let column: [&Vector; 8] = std::array::from_fn(|j| &vectors[j.min(vectors.len() - 1)]);
+        for i in 0..k {
+            let (sig, exp) = (column.map(|vector| vector.sig[i]), column.map(|vector| vector.exp[i]));
+            for r in 0..4 {
+                self.sig[i][8 * r..8 * r + 8].copy_from_slice(&sig);
+                self.exp[i][8 * r..8 * r + 8].copy_from_slice(&exp);
             }
         }
         self.special = vectors.iter().any(|vector| vector.special);
