@@ -49,20 +49,28 @@ __device__ void branch(const float* x, float* y) {
     y[t] = s[63 - t];
 }
 
+// Plain (weak) accesses that the compiler keeps where they are; volatile ones would count as strong, and not race.
+__device__ __forceinline__ int get(const int* p) {
+    int v;
+    asm volatile("ld.shared.s32 %0, [%1];" : "=r"(v) : "r"((unsigned)__cvta_generic_to_shared(p)) : "memory");
+    return v;
+}
+__device__ __forceinline__ void put(int* p, int v) { asm volatile("st.shared.s32 [%0], %1;" ::"r"((unsigned)__cvta_generic_to_shared(p)), "r"(v) : "memory"); }
+
 template <Fault F>
 __device__ void warp_scan(const int* x, int* y) {
-    __shared__ volatile int s[4][32];
+    __shared__ int s[4][32];
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    s[warp][lane] = x[threadIdx.x];
+    put(&s[warp][lane], x[threadIdx.x]);
     if (F != NO_SYNCWARP) __syncwarp(F == SYNCWARP_HALF ? (lane < 16 ? 0xffffu : 0xffff0000u) : F == SYNCWARP_FOREIGN && lane == 5 ? ~32u : ~0u);
     for (int d = 1; d < 32; d *= 2) {
-        int v = lane >= d ? s[warp][lane - d] : 0;
+        int v = lane >= d ? get(&s[warp][lane - d]) : 0;
         if (F == SHUFFLE_AS_BARRIER) asm volatile("{.reg .b32 r; shfl.sync.idx.b32 r, %0, 0, 31, -1;}" ::"r"(v) : "memory");
         else if (F != NO_SYNCWARP_BEFORE_WRITE) __syncwarp();
-        s[warp][lane] = s[warp][lane] + v;
+        put(&s[warp][lane], get(&s[warp][lane]) + v);
         __syncwarp();
     }
-    y[threadIdx.x] = s[warp][lane];
+    y[threadIdx.x] = get(&s[warp][lane]);
 }
 
 // Warps 0 and 1 produce, 2 and 3 consume, through two named barriers ("full" 1, "empty" 2).

@@ -47,7 +47,7 @@ extern "C" __global__ void block_store_same_place(const int* x, int* y, int n) {
 template <Fault F>
 __device__ void last_block(const int* x, int* part, unsigned* ticket, int* y) {
     __shared__ int s[128];
-    __shared__ volatile int last;
+    __shared__ int last;
     int t = threadIdx.x;
     s[t] = x[blockIdx.x * 128 + t];
     __syncthreads();
@@ -242,8 +242,8 @@ extern "C" __global__ void neighbouring_bytes(unsigned char* y) { y[blockIdx.x *
 // Wrong: four threads read, change and write one word for their own byte.
 extern "C" __global__ void bytes_by_words(unsigned* y) {
     int i = threadIdx.x;
-    volatile unsigned* w = y + i / 4;
-    *w = (*w & ~(255u << i % 4 * 8)) | (unsigned)i << i % 4 * 8;         // race: lanes of one warp on one word
+    unsigned w = y[i / 4];
+    y[i / 4] = (w & ~(255u << i % 4 * 8)) | (unsigned)i << i % 4 * 8;    // race: lanes of one warp on one word
 }
 
 // Right: one atomic per warp for the lanes that want a slot, a slot for each.

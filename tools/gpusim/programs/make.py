@@ -68,7 +68,7 @@ def entry_params(text, entry):
 
 
 # CUtensorMapDataType's names, and the swizzle's width in bytes, from Triton's numbers.
-TMA_ELEMENTS = {0: "uint8", 1: "uint16", 2: "uint32", 3: "int32", 4: "uint64", 5: "int64", 6: "float16", 7: "float32", 8: "float32",
+TMA_ELEMENTS = {0: "uint8", 1: "uint16", 2: "uint32", 3: "int32", 4: "uint64", 5: "int64", 6: "float16", 7: "float32", 8: "float32_ftz",
                 9: "float64", 10: "bfloat16"}
 SWIZZLES = {0: 0, 1: 32, 2: 64, 3: 128}
 
