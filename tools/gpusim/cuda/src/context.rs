@@ -59,6 +59,7 @@ impl Context {
         let driver = driver();
         let context = driver.contexts.get(handle)?;
         for stream in driver.streams.retain(|stream| stream.context != handle) {
+            crate::capture::abandon(&stream);
             stream.finish();
         }
         context.legacy.finish();

@@ -267,8 +267,10 @@ impl Copy {
                 // SAFETY: as above.
                 let slice = unsafe { std::slice::from_raw_parts(from, bytes as usize) };
                 // Through a buffer, since the ranges may overlap.
-                let bytes = slice.to_vec();
-                host::write_bytes(dst + to as usize, &bytes)?;
+                let mut buffer = Vec::new();
+                buffer.try_reserve_exact(slice.len()).map_err(|_| Error::OUT_OF_MEMORY)?;
+                buffer.extend_from_slice(slice);
+                host::write_bytes(dst + to as usize, &buffer)?;
             }
         }
         Ok(())

@@ -78,16 +78,19 @@ pub fn check_readable(address: usize, bytes: usize) -> Result {
     }
     let last = address + bytes - 1;
     let pages = (address / PAGE + 1)..=(last / PAGE);
-    let probes: Vec<usize> = std::iter::once(address).chain(pages.map(|page| page * PAGE)).collect();
+    // One byte of each page, many pages at a time; a wild size ends at the first page that is not there.
+    let mut probes = std::iter::once(address).chain(pages.map(|page| page * PAGE)).map(|at| iovec(at, 1));
     let mut sink = [0u8; 1024];
-    for batch in probes.chunks(1024) {
-        let remote: Vec<libc::iovec> = batch.iter().map(|&address| iovec(address, 1)).collect();
-        let local = [iovec(sink.as_mut_ptr() as usize, batch.len())];
-        if !through_kernel(&local, &remote, batch.len(), false) {
+    loop {
+        let remote: Vec<libc::iovec> = probes.by_ref().take(sink.len()).collect();
+        if remote.is_empty() {
+            return Ok(());
+        }
+        let local = [iovec(sink.as_mut_ptr() as usize, remote.len())];
+        if !through_kernel(&local, &remote, remote.len(), false) {
             return Err(Error::INVALID_VALUE);
         }
     }
-    Ok(())
 }
 
 /// Copies `out.len()` bytes from the address.

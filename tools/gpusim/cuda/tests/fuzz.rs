@@ -121,7 +121,11 @@ fn wild_arguments_give_codes() {
             get("cuModuleGetFunction")(m + 48, module, c"add".as_ptr() as usize, 0, 0, 0, 0, 0, 0, 0, 0, 0);
             get("cuGraphAddEmptyNode")(m + 56, *((m + 32) as *const usize), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
             get("cuGraphInstantiateWithFlags")(m + 64, *((m + 32) as *const usize), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-            for _ in 0..2000 {
+            for call in 0..2000 {
+                if call % 50 == 0 {
+                    get("cuDevicePrimaryCtxRetain")(m, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+                    get("cuCtxSetCurrent")(*(m as *const usize), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+                }
                 let name = names[random.random_range(0..names.len())];
                 let mut a: [usize; 12] = std::array::from_fn(|_| argument(&mut random, &memory));
                 if let Some((_, at)) = CALLBACKS.iter().find(|(callback, _)| *callback == name) {
