@@ -356,7 +356,7 @@ fn an_mbarrier_that_is_not_there_is_named() {
     assert_eq!(check(c.mbarrier_init(w(0), 0, (3, 64), SiteId(1))), Check::OutOfBounds);
     c.mbarrier_init(w(0), 0, at, SiteId(1)).unwrap();
     let arrive = |c: &mut ClusterCheck, lane| {
-        c.mbarrier_arrive(w(0), 1 << lane, at, Sem::Release, Scope::Cta, SiteId(2))
+        c.mbarrier_arrive(w(0), 1u32 << lane, at, Sem::Release, Scope::Cta, SiteId(2))
     };
     arrive(&mut c, 0).unwrap();
     // The other lanes do not know of the initialisation yet.
