@@ -372,6 +372,57 @@ fn an_mbarrier_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_later_copy_on_the_same_mbarrier_says_nothing_about_an_earlier_one() {
+    let mut c = cta(32);
+    let at = (0, 1024);
+    write(&mut c, 0, 0).unwrap();
+    c.mbarrier_init(w(0), 0, at, SiteId(0)).unwrap();
+    c.fence_proxy(w(0), ALL, ProxyFence::Async);
+    c.warp_sync(w(0), ALL);
+    let ops: Vec<BulkOp> = (0..2)
+        .map(|_| {
+            let op = c.bulk_begin(w(0), 0, Some(at), SiteId(1)).unwrap();
+            c.bulk_access(&op, SHARED, 0, 128, AccessKind::Read, 1).unwrap();
+            op
+        })
+        .collect();
+    for (op, over) in [(&ops[1], false), (&ops[0], true)] {
+        c.bulk_landed(op);
+        c.mbarrier_phase_complete(at);
+        c.mbarrier_wait(w(0), ALL, at, Sem::Acquire, Scope::Cta, SiteId(2)).unwrap();
+        let outcome = write(&mut c, 0, 0);
+        if over {
+            outcome.unwrap();
+        } else {
+            assert_eq!(missing(outcome), Missing::MbarrierWait);
+        }
+    }
+}
+
+#[test]
+fn the_narrowest_scope_of_a_fence_and_its_write_counts_on_both_sides() {
+    let run = |fence: Scope, store: Scope, load: Scope, after: Scope| -> Outcome {
+        let launch = launch(32);
+        let (mut a, mut b) = (launch.cluster(0, &[0]), launch.cluster(1, &[1]));
+        let flag = |op, scope| AccessKind::Strong { op, sem: Sem::Relaxed, scope };
+        let thread = Engine::Thread;
+        let data = one(GLOBAL + 256);
+        a.access(w(0), thread, Space::Global, 1, &data, 4, AccessKind::Write, SiteId(1))?;
+        a.fence(w(0), 1, Sem::AcqRel, fence);
+        a.access(w(0), thread, Space::Global, 1, &one(GLOBAL), 4, flag(StrongOp::Store, store), SiteId(2))?;
+        b.access(w(0), thread, Space::Global, 1, &one(GLOBAL), 4, flag(StrongOp::Load, load), SiteId(3))?;
+        b.fence(w(0), 1, Sem::AcqRel, after);
+        b.access(w(0), thread, Space::Global, 1, &data, 4, AccessKind::Read, SiteId(4))
+    };
+    let (gpu, cta) = (Scope::Gpu, Scope::Cta);
+    run(gpu, gpu, gpu, gpu).unwrap();
+    assert_eq!(missing(run(cta, gpu, gpu, gpu)), Missing::GridSync);
+    assert_eq!(missing(run(gpu, cta, gpu, gpu)), Missing::WiderScope);
+    assert_eq!(missing(run(gpu, gpu, cta, gpu)), Missing::WiderScope);
+    assert_eq!(missing(run(gpu, gpu, gpu, cta)), Missing::GridSync);
+}
+
+#[test]
 fn two_lanes_that_write_the_same_bytes_race() {
     let mut c = cta(32);
     let outcome = c.access(w(0), Engine::Thread, SHARED, 0b110, &one(64), 4, AccessKind::Write, SiteId(1));
