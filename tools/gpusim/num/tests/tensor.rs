@@ -55,10 +55,11 @@ fn pattern(f: &Format, kind: u64, word: u64, low: Option<i64>) -> u64 {
         0 | 4 => r % (top + 1),
         1 | 5 | 6 => near,
         2 => (bias - 12 + r % 25).clamp(0, top),
-        3 => low.map_or(r % 3, |low| (low - 8 + r % 16).clamp(0, top)),
+        3 => low
+            .map_or(if f.exp_bits < 8 { r % 3 } else { 52 + r % 8 }, |low| (low - 8 + r % 16).clamp(0, top)),
         _ => (top - 1 - r % 4).clamp(0, top),
     };
-    let zero = kind == 4 && r >> 16 & 3 == 0;
+    let zero = (kind == 3 || kind == 4) && r >> 16 & 3 == 0;
     let special = kind == 6 && r >> 16 & 15 == 0;
     let field = if zero {
         0

@@ -40,7 +40,7 @@ def mix(z):
 
 def elements(name, kind, word, low=None):
     """Patterns of a format for 64-bit random words; `kind` says how exponents are distributed. `low`: the field around which
-    kind 3 lies (else at the bottom)."""
+    kind 3 lies (else it is small)."""
     exp, man = FORMATS[name]
     top, bias = (1 << exp) - 1, (1 << (exp - 1)) - 1
     r = (word >> U(32)).astype(np.int64)
@@ -48,13 +48,15 @@ def elements(name, kind, word, low=None):
     stored = (word * U(0x2545F4914F6CDD1D) >> U(11)) & U((1 << man) - 1)
     near = np.clip(bias - 3 + r % 7, 0, top)
     any_ = r % (top + 1)
-    small = r % 3 if low is None else np.clip(low - 8 + r % 16, 0, top)
+    # Small operands: subnormals, or with 8 exponent bits such that products lie just below f32's subnormals.
+    bottom = r % 3 if exp < 8 else 52 + r % 8
+    small = bottom if low is None else np.clip(low - 8 + r % 16, 0, top)
     field = np.select(
         [kind == 0, kind == 1, kind == 2, kind == 3, kind == 4, kind == 5, kind == 6],
         [any_, near, np.clip(bias - 12 + r % 25, 0, top), small, any_, near, near],
         np.clip(top - 1 - r % 4, 0, top),
     )
-    zero = (kind == 4) & (r >> 16 & 3 == 0)
+    zero = ((kind == 3) | (kind == 4)) & (r >> 16 & 3 == 0)
     special = (kind == 6) & (r >> 16 & 15 == 0)
     field = np.where(zero, 0, np.where(special, top, field))
     stored = np.where(zero | (special & (r >> 20 & 1 == 0)), U(0), stored)
