@@ -4,14 +4,12 @@ use crate::clock::{TENSORMAP, View, Who};
 use crate::cluster::{ClusterCheck, Issue};
 use crate::ids::{AccessKind, Engine, SiteId, Space, WarpId};
 use crate::mbarrier::MbarrierAt;
-use crate::message::Seat;
 use crate::report::Finding;
 use crate::warp::Knowing;
 
 /// The `cp.async` operations that a `cp.async.mbarrier.arrive` waits for.
 #[derive(Clone, Debug)]
 pub struct CopyMark {
-    from: Seat,
     view: View,
 }
 
@@ -29,7 +27,6 @@ pub struct BulkOp {
 struct Tx {
     at: MbarrierAt,
     agent: Who,
-    from: Seat,
     view: View,
 }
 
@@ -57,17 +54,17 @@ impl ClusterCheck {
 
     /// `cp.async.mbarrier.arrive` is executed: the lanes' copies so far will complete together with it.
     pub fn cp_async_mark(&mut self, warp: WarpId, mask: u32) -> CopyMark {
-        let (slot, from) = (self.slot(warp), self.seat(warp.rank));
+        let slot = self.slot(warp);
         let state = &mut self.warps[slot];
         let mut view = state.know.release(mask);
         let done = state.copies.mark(mask);
         view.seen.raise(state.know.engine(Engine::CpAsync), mask, done);
-        CopyMark { from, view }
+        CopyMark { view }
     }
 
     /// The arrival of `mark` on the mbarrier takes place.
     pub fn mbarrier_arrive_mark(&mut self, mark: &CopyMark, at: MbarrierAt) {
-        self.mbarrier_deliver(at, mark.from, &mark.view);
+        self.mbarrier_deliver(at, &mark.view);
     }
 
     /// A bulk copy is issued by one lane. With `completes_on` it completes on that mbarrier, otherwise in a bulk group of the
@@ -85,7 +82,6 @@ impl ClusterCheck {
             bulk.issue(1 << lane);
             return Ok(BulkOp { warp, lane, site, completes: None, clock: bulk.clock });
         };
-        let from = self.seat(warp.rank);
         let view = self.warps[slot].know.release(1 << lane);
         let Some(object) = self.mbarriers.get_mut(&at).filter(|m| m.valid) else {
             let know = &self.warps[slot].know;
@@ -97,7 +93,7 @@ impl ClusterCheck {
         object.serial += 1;
         object.outstanding += 1;
         let (agent, clock) = (object.agent, object.serial);
-        Ok(BulkOp { warp, lane, site, completes: Some(Tx { at, agent, from, view }), clock })
+        Ok(BulkOp { warp, lane, site, completes: Some(Tx { at, agent, view }), clock })
     }
 
     /// The copy reads or writes a range; all its ranges are named at issue, however late the bytes move. The kind of a
@@ -147,7 +143,7 @@ impl ClusterCheck {
         if let Some(m) = self.mbarriers.get_mut(&tx.at) {
             m.outstanding = m.outstanding.saturating_sub(1);
         }
-        self.mbarrier_deliver(tx.at, tx.from, &view);
+        self.mbarrier_deliver(tx.at, &view);
     }
 
     /// `cp.async.bulk.commit_group`.

@@ -154,17 +154,13 @@ impl ClusterCheck {
         Ok(())
     }
 
-    /// Adds `view` to the current phase as the hardware does for what completes by itself.
-    pub(crate) fn mbarrier_deliver(&mut self, at: MbarrierAt, from: Seat, view: &View) {
-        if let Some(m) = self.mbarriers.get_mut(&at) {
-            m.arriving.add(from, Scope::Gpu, view);
-            // A reader whose scope is the CTA sees what the hardware completes on its own barrier.
-            let home = self.seat(at.0);
-            if home != from
-                && let Some(m) = self.mbarriers.get_mut(&at)
-            {
-                m.arriving.add(home, Scope::Gpu, view);
-            }
+    /// Adds `view` to the current phase as the hardware does for what completes by itself: at the object's own CTA.
+    pub(crate) fn mbarrier_deliver(&mut self, at: MbarrierAt, view: &View) {
+        let home = self.ctas.get(at.0 as usize).map(|&cta| Seat { cta, cluster: self.cluster });
+        if let Some(home) = home
+            && let Some(m) = self.mbarriers.get_mut(&at)
+        {
+            m.arriving.add(home, Scope::Gpu, view);
         }
     }
 

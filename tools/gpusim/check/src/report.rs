@@ -168,7 +168,7 @@ pub struct Race {
     pub missing: Missing,
 }
 
-/// A finding of the library, to be turned into a [`Report`] by who knows the program.
+/// A finding of the library, to be turned into a [`Report`](crate::Report) by who knows the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A race.
