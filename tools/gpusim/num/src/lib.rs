@@ -5,9 +5,9 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`format`] | f16, bf16, tf32, fp8, fp6, fp4, ue8m0: decoding, and rounding of exact values into them |
+//! | [`mod@format`] | f16, bf16, tf32, fp8, fp6, fp4, ue8m0: decoding, and rounding of exact values into them |
 //! | [`convert`] | `cvt`: float to float, float to integer, integer to float, integer to integer |
-//! | [`f32`], [`f64`], [`half`] | arithmetic with rounding modes, `.ftz`, `.sat`, `.relu` |
+//! | [`mod@f32`], [`mod@f64`], [`mod@half`] | arithmetic with rounding modes, `.ftz`, `.sat`, `.relu` |
 //! | [`minmax`], [`classify`] | `min`, `max` with `.NaN` and `.xorsign.abs`; `testp`, `copysign`, `abs`, `neg` |
 //! | [`lanes`] | the common operations over the 32 lanes of a warp |
 //! | [`approx`] | `.approx` and `.full` functions, their documented errors, perturbation within them |
