@@ -1,6 +1,8 @@
 //! CTAs and clusters.
 
 use super::barrier::{Barrier, ClusterBarrier};
+use super::mbarrier::Mbarriers;
+use super::pending::InFlight;
 use super::warp::Warp;
 use crate::memory::window;
 
@@ -25,9 +27,16 @@ pub(crate) struct ClusterState {
     pub index: u64,
     /// Threads of the cluster that have not exited.
     alive: u32,
+    /// The same by CTA.
+    left: Vec<u32>,
     pub barrier: ClusterBarrier,
     /// Shared memory of each CTA, by rank: start and bytes.
     pub shared: Vec<(*mut u8, u32)>,
+    pub mbarriers: Mbarriers,
+    /// Asynchronous copies.
+    pub flight: InFlight,
+    /// Races, initialised bytes; None if the launch is not checked.
+    pub check: Option<Box<gpusim_check::ClusterCheck>>,
 }
 
 /// A CTA with its warps.
@@ -54,7 +63,7 @@ impl CtaState {
     }
 
     /// Opens barriers at which all have arrived.
-    pub(super) fn open_barriers(&mut self) {
+    pub(crate) fn open_barriers(&mut self) {
         let (threads, absent) = (self.warps * 32, self.absent);
         for barrier in &mut self.barriers {
             barrier.open(threads, absent);
@@ -64,9 +73,19 @@ impl CtaState {
 
 impl ClusterState {
     /// Threads have exited.
-    pub(super) fn exited(&mut self, threads: u32) {
+    pub(super) fn exited(&mut self, rank: u32, threads: u32) {
         self.alive -= threads;
+        self.left[rank as usize] -= threads;
+        self.flight.events += 1;
+        if self.left[rank as usize] == 0 {
+            self.forget_mbarriers(rank);
+        }
         self.open_barrier();
+    }
+
+    /// Threads of a CTA that have not exited.
+    pub(crate) fn left(&self, rank: u32) -> u32 {
+        self.left[rank as usize]
     }
 
     /// `barrier.cluster.arrive` of so many threads; returns the generation to wait for.
@@ -96,7 +115,16 @@ impl Cluster {
     pub(super) fn new(ctas: u32) -> Cluster {
         let cta = |rank| Cta { state: CtaState::new(rank), warps: Vec::new() };
         let barrier = ClusterBarrier::default();
-        let state = ClusterState { index: 0, alive: 0, barrier, shared: Vec::new() };
+        let state = ClusterState {
+            index: 0,
+            alive: 0,
+            left: Vec::new(),
+            barrier,
+            shared: Vec::new(),
+            mbarriers: Mbarriers::default(),
+            flight: InFlight::default(),
+            check: None,
+        };
         Cluster { state, ctas: (0..ctas).map(cta).collect() }
     }
 
@@ -104,8 +132,11 @@ impl Cluster {
     pub(super) fn reset(&mut self, index: u64, ids: &[[u32; 3]], threads: u32, shared: u32) {
         self.state.index = index;
         self.state.alive = threads * self.ctas.len() as u32;
+        self.state.left = vec![threads; self.ctas.len()];
         self.state.barrier = ClusterBarrier::default();
         self.state.shared.clear();
+        self.state.mbarriers = Mbarriers::default();
+        self.state.flight.reset(self.ctas.len() as u32, threads.div_ceil(32));
         for (cta, id) in self.ctas.iter_mut().zip(ids) {
             let warps = threads.div_ceil(32);
             let state = &mut cta.state;

@@ -136,6 +136,10 @@ pub(crate) struct WorkerState {
     /// Keeps the regions' memory from being freed while the launch runs.
     kept: Vec<crate::memory::Region>,
     generation: u64,
+    /// What was freed while the launch ran: copies in flight may still read it.
+    freed: Vec<crate::memory::Region>,
+    /// Waits that may end without success do so: nothing else happens.
+    pub time_is_up: bool,
     /// Warp instructions executed, counted at the end of turns.
     pub executed: u64,
     /// The same, counted at each instruction.
@@ -152,6 +156,8 @@ impl WorkerState {
             regions: Vec::new(),
             kept: Vec::new(),
             generation: u64::MAX,
+            freed: Vec::new(),
+            time_is_up: false,
             executed: 0,
             counted: 0,
         };
@@ -173,7 +179,9 @@ impl WorkerState {
             return false;
         }
         self.generation = memory.generation();
-        self.kept = memory.regions().cloned().collect();
+        let old = std::mem::replace(&mut self.kept, memory.regions().cloned().collect());
+        let live: std::collections::BTreeSet<u64> = self.kept.iter().map(|region| region.base).collect();
+        self.freed.extend(old.into_iter().filter(|region| !live.contains(&region.base)));
         self.regions = vec![HostRegion { base: 1, end: 0, delta: 0 }];
         self.regions.extend(self.kept.iter().map(|region| HostRegion {
             base: region.base,

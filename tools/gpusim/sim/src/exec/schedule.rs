@@ -14,6 +14,8 @@ use crate::{LaunchError, Schedule};
 const BUDGET: u32 = 4096;
 /// Rounds after which a cluster that still runs gets company: it may wait for a CTA that has not started.
 const PATIENCE: u32 = 256;
+/// Times that waits with a time limit return in vain, one after the other, before the launch counts as hanging.
+const TIMEOUTS: u32 = 64;
 
 struct Resident {
     cluster: Cluster,
@@ -42,6 +44,7 @@ pub(super) fn run_clusters(
     if launch.cooperative {
         while admit(&mut resident, &mut idle) {}
     }
+    let mut timeouts = 0;
     loop {
         if resident.is_empty() && !admit(&mut resident, &mut idle) {
             return Ok(());
@@ -65,11 +68,23 @@ pub(super) fn run_clusters(
         if launch.executed.load(Ordering::Relaxed) > launch.settings().instruction_limit {
             return Err(limit(launch, &resident));
         }
+        if progress && !worker.time_is_up {
+            timeouts = 0;
+        }
+        worker.time_is_up = false;
+        if !progress && land_one(launch, worker, &mut resident)? {
+            timeouts = 0;
+            continue;
+        }
         let patient = resident.iter().all(|at| at.rounds < PATIENCE);
         if (!patient || !progress) && !resident.is_empty() {
             let room = (resident.len() as u64) < launch.resident;
             if room && !launch.cooperative && admit(&mut resident, &mut idle) {
                 resident.iter_mut().for_each(|at| at.rounds = 0);
+            } else if !progress && polling && timeouts < TIMEOUTS {
+                // `try_wait` may return although nothing has happened: the program may then do something else.
+                timeouts += 1;
+                worker.time_is_up = true;
             } else if !progress {
                 return Err(deadlock(launch, &resident, polling));
             }
@@ -91,6 +106,10 @@ fn run_round(
     cluster: &mut Cluster,
 ) -> Result<Round, LaunchError> {
     let mut round = Round { done: true, ..Round::default() };
+    if cluster.state.round_of_flights().is_err() {
+        return Err(failed(launch, cluster));
+    }
+    let events = cluster.state.flight.events;
     let mut order: Vec<(u32, u32)> = Vec::new();
     for (rank, cta) in cluster.ctas.iter().enumerate() {
         let alive = cta.warps.iter().filter(|warp| warp.alive != 0);
@@ -106,6 +125,9 @@ fn run_round(
         let mut exec = Exec::new(warp, &mut cta.state, &mut cluster.state, worker, launch);
         let (turn, executed) = exec.turn(budget);
         let polled = turn == Turn::Polling;
+        if turn == Turn::Fault && exec.cluster.flight.failed.is_some() {
+            return Err(failed(launch, cluster));
+        }
         if turn == Turn::Fault {
             let fault = exec.fault.take();
             let pc = exec.pc;
@@ -116,10 +138,38 @@ fn run_round(
         round.done &= turn == Turn::Done;
         round.polling |= polled;
         // A poll that failed is no progress, though it was an instruction.
-        round.progress |= executed > u32::from(polled) || turn == Turn::Done;
+        let idle = polled && (executed <= 1 || worker.time_is_up);
+        round.progress |= executed > 0 && !idle || turn == Turn::Done;
     }
+    round.progress |= cluster.state.flight.events != events;
     launch.executed.fetch_add(worker.executed - before, Ordering::Relaxed);
     Ok(round)
+}
+
+/// Where nothing else can go on: a copy of one of the clusters lands. False if none is in flight.
+fn land_one(
+    launch: &LaunchState,
+    worker: &mut WorkerState,
+    resident: &mut VecDeque<Resident>,
+) -> Result<bool, LaunchError> {
+    for at in resident.iter_mut() {
+        match at.cluster.state.land_any(&mut worker.rng) {
+            Ok(false) => {}
+            Ok(true) => return Ok(true),
+            Err(_) => return Err(failed(launch, &mut at.cluster)),
+        }
+    }
+    Ok(false)
+}
+
+/// The error of a copy that failed when it landed: its issuer's.
+fn failed(launch: &LaunchState, cluster: &mut Cluster) -> LaunchError {
+    let Some(failed) = cluster.state.flight.failed.take() else {
+        return LaunchError::InvalidConfiguration("a copy failed without a reason".to_owned());
+    };
+    let (issuer, fault) = *failed;
+    let cta = &cluster.ctas[issuer.rank as usize];
+    report::error(launch, &cta.state, &cta.warps[issuer.warp as usize], issuer.pc, fault)
 }
 
 fn limit(launch: &LaunchState, resident: &VecDeque<Resident>) -> LaunchError {
@@ -144,11 +194,13 @@ fn deadlock(launch: &LaunchState, resident: &VecDeque<Resident>, polling: bool) 
         .flat_map(|at| &at.cluster.ctas)
         .flat_map(|cta| &cta.warps)
         .any(|warp| warp.groups.iter().any(|group| matches!(group.wait, Wait::Barrier { .. })));
-    let (kind, title) = match barrier {
+    let (kind, title) = match barrier && !polling {
         true => (FaultKind::Check, "barrier divergence"),
         false => (FaultKind::Deadlock, "deadlock"),
     };
-    blame(launch, resident, Fault::new(kind, title, what))
+    let mut fault = Fault::new(kind, title, what);
+    fault.details = resident.iter().flat_map(|at| at.cluster.state.mbarriers_awaited()).collect();
+    blame(launch, resident, fault)
 }
 
 /// A fault of the launch as a whole, with a list of where warps are.

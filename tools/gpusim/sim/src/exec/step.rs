@@ -107,11 +107,14 @@ impl Exec<'_> {
     /// The executing lanes exit.
     pub(crate) fn exit_lanes(&mut self) -> Flow {
         let lanes = self.mask;
+        if let Err(flow) = self.check_exit() {
+            return flow;
+        }
         self.warp.alive &= !lanes;
         self.add_group(self.active & !lanes, self.next, self.depth);
         self.look_again();
         self.cta.exited(lanes.count_ones());
-        self.cluster.exited(lanes.count_ones());
+        self.cluster.exited(self.cta.rank, lanes.count_ones());
         Flow::Regroup
     }
 }
