@@ -8,12 +8,8 @@ use rand::{RngExt, SeedableRng};
 
 /// Functions whose wild arguments would hang or jump, on a GPU too: waits for a value that never comes, function
 /// pointers, and a file that would be written under a wild name.
-const EXCLUDED: [&str; 4] = [
-    "cuStreamWaitValue32_v2",
-    "cuStreamWaitValue64_v2",
-    "cuStreamBatchMemOp_v2",
-    "cuGraphDebugDotPrint",
-];
+const EXCLUDED: [&str; 4] =
+    ["cuStreamWaitValue32_v2", "cuStreamWaitValue64_v2", "cuStreamBatchMemOp_v2", "cuGraphDebugDotPrint"];
 
 /// Position of the function pointer, or of the structure that holds one, among the arguments.
 const CALLBACKS: [(&str, usize); 14] = [
@@ -120,7 +116,20 @@ fn wild_arguments_give_codes() {
             let module = *((m + 40) as *const usize);
             get("cuModuleGetFunction")(m + 48, module, c"add".as_ptr() as usize, 0, 0, 0, 0, 0, 0, 0, 0, 0);
             get("cuGraphAddEmptyNode")(m + 56, *((m + 32) as *const usize), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-            get("cuGraphInstantiateWithFlags")(m + 64, *((m + 32) as *const usize), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            get("cuGraphInstantiateWithFlags")(
+                m + 64,
+                *((m + 32) as *const usize),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+            );
             for call in 0..2000 {
                 if call % 50 == 0 {
                     get("cuDevicePrimaryCtxRetain")(m, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -129,10 +138,12 @@ fn wild_arguments_give_codes() {
                 let name = names[random.random_range(0..names.len())];
                 let mut a: [usize; 12] = std::array::from_fn(|_| argument(&mut random, &memory));
                 if let Some((_, at)) = CALLBACKS.iter().find(|(callback, _)| *callback == name) {
-                    let is_function = name.contains("Func") || name.contains("User") || name.contains("Callback");
+                    let is_function =
+                        name.contains("Func") || name.contains("User") || name.contains("Callback");
                     a[*at] = if is_function && random.random() { callback as *const () as usize } else { 0 };
                 }
-                let code = get(name)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
+                let code =
+                    get(name)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11]);
                 assert!((0..=999).contains(&code), "{name}: {code}");
                 assert_ne!(code, 999, "{name}{a:x?} panicked");
             }

@@ -30,7 +30,10 @@ fn every_symbol_of_the_header_exists_with_its_stream_variant() {
         }
         for name in names {
             // SAFETY: the symbol is only looked up.
-            assert!(unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) }.is_ok(), "{name} is missing");
+            assert!(
+                unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) }.is_ok(),
+                "{name} is missing"
+            );
         }
     }
 }
