@@ -29,7 +29,12 @@ mod lower;
 mod types;
 
 mod approx;
+mod atomic;
+mod barrier;
+mod bits;
 mod builtin;
+mod carry;
+mod compare;
 mod control;
 mod convert;
 mod double;
@@ -40,6 +45,7 @@ mod int;
 mod memory;
 mod mixed;
 mod mov;
+mod warp;
 
 // Tensor cores.
 mod matrix_copy;
@@ -78,6 +84,12 @@ pub(crate) type Entry = (&'static str, fn(&mut Lower, &ast::Instruction) -> Resu
 const FAMILIES: &[&[Entry]] = &[
     control::TABLE,
     int::TABLE,
+    bits::TABLE,
+    carry::TABLE,
+    compare::TABLE,
+    barrier::TABLE,
+    warp::TABLE,
+    atomic::TABLE,
     memory::TABLE,
     mov::TABLE,
     float::TABLE,

@@ -30,6 +30,8 @@ pub(crate) struct GlobalMemory {
     next: u64,
     total: u64,
     used: u64,
+    /// What kernels have allocated: start and bytes.
+    heap: BTreeMap<u64, u64>,
     /// Changes with every allocation and free: a launch's snapshot is good while it stays the same.
     generation: u64,
 }
@@ -37,7 +39,7 @@ pub(crate) struct GlobalMemory {
 impl GlobalMemory {
     pub(crate) fn new(total: u64) -> GlobalMemory {
         let next = window::GLOBAL.start + GAP;
-        GlobalMemory { live: BTreeMap::new(), freed: BTreeMap::new(), next, total, used: 0, generation: 0 }
+        GlobalMemory { live: BTreeMap::new(), freed: BTreeMap::new(), next, total, used: 0, heap: BTreeMap::new(), generation: 0 }
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -68,6 +70,24 @@ impl GlobalMemory {
         self.live.insert(base, Region { base, bytes, buffer: Arc::new(buffer) });
         self.generation += 1;
         Ok(base)
+    }
+
+    /// `malloc` of a kernel, while no more than `limit` bytes are given out.
+    pub(crate) fn alloc_heap(&mut self, bytes: u64, limit: u64) -> Option<u64> {
+        if self.heap.values().sum::<u64>().checked_add(bytes)? > limit {
+            return None;
+        }
+        let base = self.alloc(bytes.max(1), 16).ok()?;
+        self.heap.insert(base, bytes);
+        Some(base)
+    }
+
+    /// `free` of a kernel, which may free only what a kernel allocated.
+    pub(crate) fn free_heap(&mut self, ptr: u64) -> Result<(), MemoryError> {
+        if self.heap.remove(&ptr).is_none() && self.live.contains_key(&ptr) {
+            return Err(MemoryError::Unknown { ptr });
+        }
+        self.free(ptr)
     }
 
     /// An address aligned to `align` and to no more, so that code which needs more than it asked for is noticed.

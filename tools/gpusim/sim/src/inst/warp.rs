@@ -1,0 +1,251 @@
+//! Instructions that lanes of a warp execute together: `shfl`, `vote`, `match`, `redux`, `activemask`, `elect`.
+
+use gpusim_ptx::ast::{self, Operand};
+
+use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand};
+use crate::exec::{Exec, FaultKind};
+
+pub(super) const TABLE: &[Entry] = &[
+    ("shfl", shfl),
+    ("vote", vote),
+    ("match", matching),
+    ("redux", redux),
+    ("activemask", activemask),
+    ("elect", elect),
+];
+
+/// The member mask in `reg`, once all its lanes are here; else what to return.
+fn members(x: &mut Exec, reg: Reg) -> Result<u32, Flow> {
+    let masks = x.read::<u32>(reg);
+    let first = masks[x.mask.trailing_zeros() as usize];
+    if (0..32).any(|lane| x.mask >> lane & 1 != 0 && masks[lane] != first) {
+        return Err(x.fault(FaultKind::Check, "wrong member mask", "lanes have different member masks"));
+    }
+    match x.converge(first) {
+        Some(flow) => Err(flow),
+        None => Ok(first),
+    }
+}
+
+fn sync(m: &mut Mods) -> Result<(), LowerError> {
+    // Without `.sync` the instructions are gone since sm_70.
+    if m.take("sync") { Ok(()) } else { Err(LowerError::Unsupported) }
+}
+
+/// Destinations `d|p`; the second may be absent.
+fn pair<'o>(operand: &'o Operand) -> (&'o Operand, Option<&'o Operand>) {
+    match operand {
+        Operand::Pair(d, p) => (d, Some(p)),
+        d => (d, None),
+    }
+}
+
+fn shfl(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    sync(&mut m)?;
+    let mode = m.find(|name| match name {
+        "up" => Some(0),
+        "down" => Some(1),
+        "bfly" => Some(2),
+        "idx" => Some(3),
+        _ => None,
+    });
+    if m.ty()? != Ty::B32 {
+        return Err(LowerError::Unsupported);
+    }
+    m.end()?;
+    let (to, p) = pair(operand(i, 0)?);
+    let d = cx.dst(to, Ty::B32)?;
+    let p = match p {
+        Some(p) => cx.dst_pred(p)?,
+        None => cx.sink.1,
+    };
+    let (a, b) = (cx.src(operand(i, 1)?, Ty::B32)?, cx.src(operand(i, 2)?, Ty::B32)?);
+    let (c, e) = (cx.src(operand(i, 3)?, Ty::B32)?, cx.src(operand(i, 4)?, Ty::B32)?);
+    let aux = mode.ok_or(LowerError::Unsupported)?;
+    Ok(Inst { d, a, b, c, e, aux, imm: p.0.into(), ..Inst::new(run_shfl) })
+}
+
+fn run_shfl(x: &mut Exec, i: &Inst) -> Flow {
+    if let Err(flow) = members(x, i.e) {
+        return flow;
+    }
+    let (a, b, c) = (x.read::<u32>(i.a), x.read::<u32>(i.b), x.read::<u32>(i.c));
+    let (mut d, mut inside) = (a, 0u32);
+    let mut stray = 0u32;
+    for lane in 0..32usize {
+        let (amount, bound, segment) = (b[lane] & 31, c[lane] & 31, c[lane] >> 8 & 31);
+        let here = lane as u32;
+        let highest = here & segment | bound & !segment;
+        let lowest = here & segment;
+        let (from, valid) = match i.aux {
+            0 => (here.wrapping_sub(amount), here as i32 - amount as i32 >= highest as i32),
+            1 => (here + amount, here + amount <= highest),
+            2 => (here ^ amount, here ^ amount <= highest),
+            _ => (lowest | amount & !segment, lowest | amount & !segment <= highest),
+        };
+        if valid {
+            d[lane] = a[from as usize & 31];
+            inside |= 1 << lane;
+            stray |= u32::from(x.mask >> (from & 31) & 1 == 0) << lane;
+        }
+    }
+    // The value of a lane that does not take part is not defined.
+    let stray = stray & x.mask;
+    if stray != 0 {
+        let lane = stray.trailing_zeros();
+        let message = format!("lane {lane} reads from a lane that does not take part; {:#010x} do", x.mask);
+        return x.fault(FaultKind::Check, "shuffle from an inactive lane", message);
+    }
+    x.write(i.d, &d);
+    x.write_pred(super::Pred(i.imm as u32), inside);
+    Flow::Next
+}
+
+fn vote(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    sync(&mut m)?;
+    let mode = m.find(|name| match name {
+        "all" => Some(0),
+        "any" => Some(1),
+        "uni" => Some(2),
+        "ballot" => Some(3),
+        _ => None,
+    });
+    let aux: u32 = mode.ok_or(LowerError::Unsupported)?;
+    let ty = m.ty()?;
+    m.end()?;
+    let to = operand(i, 0)?;
+    let d = match (aux, ty) {
+        (3, Ty::B32) => cx.dst(to, Ty::B32)?,
+        (0..3, Ty::Pred) => cx.dst_pred(to)?.as_reg(),
+        _ => return Err(LowerError::Unsupported),
+    };
+    let a = cx.pred(operand(i, 1)?)?.as_reg();
+    Ok(Inst { d, a, b: cx.src(operand(i, 2)?, Ty::B32)?, aux, ..Inst::new(run_vote) })
+}
+
+fn run_vote(x: &mut Exec, i: &Inst) -> Flow {
+    if let Err(flow) = members(x, i.b) {
+        return flow;
+    }
+    let votes = x.pred(i.a.as_pred()) & x.mask;
+    let holds = match i.aux {
+        0 => votes == x.mask,
+        1 => votes != 0,
+        2 => votes == x.mask || votes == 0,
+        _ => {
+            x.write(i.d, &[votes; 32]);
+            return Flow::Next;
+        }
+    };
+    x.write_pred(i.d.as_pred(), 0u32.wrapping_sub(holds.into()));
+    Flow::Next
+}
+
+fn matching(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    let (any, all) = (m.take("any"), m.take("all"));
+    sync(&mut m)?;
+    let ty = m.ty()?;
+    m.end()?;
+    if any == all || !matches!(ty, Ty::B32 | Ty::B64) {
+        return Err(LowerError::Unsupported);
+    }
+    let (to, p) = pair(operand(i, 0)?);
+    let d = cx.dst(to, Ty::B32)?;
+    let c = match p {
+        Some(p) if all => cx.dst_pred(p)?,
+        Some(_) => return Err(LowerError::Invalid("match.any has no predicate".to_owned())),
+        None => cx.sink.1,
+    };
+    let (a, b) = (cx.src(operand(i, 1)?, ty)?, cx.src(operand(i, 2)?, Ty::B32)?);
+    let aux = u32::from(all) | u32::from(ty == Ty::B64) << 1;
+    Ok(Inst { d, a, b, c: c.as_reg(), aux, ..Inst::new(run_match) })
+}
+
+fn run_match(x: &mut Exec, i: &Inst) -> Flow {
+    if let Err(flow) = members(x, i.b) {
+        return flow;
+    }
+    let values = if i.aux & 2 != 0 { x.read::<u64>(i.a) } else { x.read::<u32>(i.a).map(u64::from) };
+    let mask = x.mask;
+    let same = |value: u64| {
+        (0..32).filter(|lane| mask >> lane & 1 != 0 && values[*lane] == value).fold(0u32, |m, lane| m | 1 << lane)
+    };
+    if i.aux & 1 != 0 {
+        let all = same(values[mask.trailing_zeros() as usize]) == mask;
+        x.write(i.d, &[if all { mask } else { 0 }; 32]);
+        x.write_pred(i.c.as_pred(), 0u32.wrapping_sub(all.into()));
+    } else {
+        x.write(i.d, &values.map(same));
+    }
+    Flow::Next
+}
+
+fn redux(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    sync(&mut m)?;
+    let name = m.find(|name| matches!(name, "add" | "min" | "max" | "and" | "or" | "xor").then(|| name.to_owned()));
+    let ty = m.ty()?;
+    m.end()?;
+    let run: Run = match (name.as_deref(), ty) {
+        (Some("add"), Ty::U32 | Ty::S32) => |x, i| fold(x, i, u32::wrapping_add),
+        (Some("min"), Ty::U32) => |x, i| fold(x, i, u32::min),
+        (Some("max"), Ty::U32) => |x, i| fold(x, i, u32::max),
+        (Some("min"), Ty::S32) => |x, i| fold(x, i, |a, b| (a as i32).min(b as i32) as u32),
+        (Some("max"), Ty::S32) => |x, i| fold(x, i, |a, b| (a as i32).max(b as i32) as u32),
+        (Some("and"), Ty::B32) => |x, i| fold(x, i, |a, b| a & b),
+        (Some("or"), Ty::B32) => |x, i| fold(x, i, |a, b| a | b),
+        (Some("xor"), Ty::B32) => |x, i| fold(x, i, |a, b| a ^ b),
+        _ => return Err(LowerError::Unsupported),
+    };
+    let d = cx.dst(operand(i, 0)?, Ty::B32)?;
+    let (a, b) = (cx.src(operand(i, 1)?, Ty::B32)?, cx.src(operand(i, 2)?, Ty::B32)?);
+    Ok(Inst { d, a, b, ..Inst::new(run) })
+}
+
+fn fold(x: &mut Exec, i: &Inst, f: impl Fn(u32, u32) -> u32) -> Flow {
+    if let Err(flow) = members(x, i.b) {
+        return flow;
+    }
+    let a = x.read::<u32>(i.a);
+    let result = (0..32).filter(|lane| x.mask >> lane & 1 != 0).map(|lane| a[lane]).reduce(f);
+    x.write(i.d, &[result.unwrap_or(0); 32]);
+    Flow::Next
+}
+
+fn activemask(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    m.ty()?;
+    m.end()?;
+    let d = cx.dst(operand(i, 0)?, Ty::B32)?;
+    Ok(Inst {
+        d,
+        ..Inst::new(|x, i| {
+            x.write(i.d, &[x.mask; 32]);
+            Flow::Next
+        })
+    })
+}
+
+/// The lowest member is the leader: what the ISA leaves open but says of hardware.
+fn elect(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    sync(&mut m)?;
+    m.end()?;
+    let (to, p) = pair(operand(i, 0)?);
+    let d = cx.dst(to, Ty::B32)?;
+    let p = p.ok_or_else(|| LowerError::Invalid("elect needs a predicate".to_owned()))?;
+    let c = cx.dst_pred(p)?.as_reg();
+    let run: Run = |x, i| match members(x, i.b) {
+        Err(flow) => flow,
+        Ok(members) => {
+            let leader = (members & x.mask).trailing_zeros();
+            x.write(i.d, &[leader; 32]);
+            x.write_pred(i.c.as_pred(), 1 << (leader & 31));
+            Flow::Next
+        }
+    };
+    Ok(Inst { d, b: cx.src(operand(i, 1)?, Ty::B32)?, c, ..Inst::new(run) })
+}
