@@ -34,8 +34,11 @@ pub struct Settings {
     pub checks: bool,
     /// `GPUSIM_CHECK_GLOBAL_INIT`: also report reads of global memory that nothing has written.
     pub check_global_init: bool,
-    /// `GPUSIM_ARITHMETIC`: `exact` or `fast`.
+    /// `GPUSIM_TENSOR` (or `GPUSIM_ARITHMETIC`): `exact` or `fast`.
     pub arithmetic: Arithmetic,
+    /// `GPUSIM_TENSOR_ARCH`: the `sm_` number whose tensor cores the exact arithmetic follows; the module's `.target` if
+    /// absent.
+    pub tensor_arch: Option<u32>,
     /// `GPUSIM_THREADS`: operating-system threads that run CTAs. More than one gives up the promise that a seed
     /// determines the run, for programs whose CTAs race or add floats atomically.
     pub threads: usize,
@@ -55,6 +58,7 @@ impl Default for Settings {
             checks: true,
             check_global_init: false,
             arithmetic: Arithmetic::default(),
+            tensor_arch: None,
             threads: 1,
             instruction_limit: 200_000_000_000,
             memory_bytes: 80 << 30,
@@ -91,12 +95,18 @@ impl Settings {
         settings.checks = flag("GPUSIM_CHECKS", settings.checks)?;
         settings.check_global_init = flag("GPUSIM_CHECK_GLOBAL_INIT", settings.check_global_init)?;
         settings.report = lookup("GPUSIM_REPORT").filter(|path| !path.is_empty()).map(PathBuf::from);
-        if let Some(text) = lookup("GPUSIM_ARITHMETIC") {
+        if let Some(text) = lookup("GPUSIM_TENSOR").or_else(|| lookup("GPUSIM_ARITHMETIC")) {
             settings.arithmetic = match text.trim() {
                 "exact" => Arithmetic::Exact,
                 "fast" => Arithmetic::Fast,
-                _ => return Err(format!("GPUSIM_ARITHMETIC={text}: not exact or fast")),
+                _ => return Err(format!("GPUSIM_TENSOR={text}: not exact or fast")),
             };
+        }
+        if let Some(text) = lookup("GPUSIM_TENSOR_ARCH") {
+            let number = text.trim().trim_start_matches("sm_").trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let known = number.parse().ok().filter(|sm| gpusim_num::tensor::Architecture::from_sm(*sm).is_some());
+            settings.tensor_arch =
+                Some(known.ok_or_else(|| format!("GPUSIM_TENSOR_ARCH={text}: not an architecture from sm_70 on"))?);
         }
         if let Some(text) = lookup("GPUSIM_SCHEDULE") {
             settings.schedule = match text.trim() {

@@ -39,6 +39,7 @@ fn start_warp(launch: &LaunchState, warp: &mut Warp, position: &Position) {
     (warp.streak, warp.favour) = (0, 0);
     warp.local.fill(0);
     warp.groups.clear();
+    warp.wgmma.reset();
     warp.groups.push(Group { mask, pc: launch.function.start, depth: 0, wait: Wait::Ready, stamp: 0 });
     warp.specials.resize(launch.program.specials.slots(), Slot::ZERO);
     for &(special, wide, slot) in launch.program.specials.entries() {

@@ -30,6 +30,8 @@ pub(crate) struct Warp {
     pub streak: u32,
     /// Lanes whose groups go first; 0 if the schedule decides.
     pub favour: u32,
+    /// Tensor instructions of the warpgroup in flight.
+    pub wgmma: crate::inst::wgmma::State,
 }
 
 impl Warp {
@@ -48,6 +50,7 @@ impl Warp {
             executed: 0,
             streak: 0,
             favour: 0,
+            wgmma: Default::default(),
         }
     }
 }

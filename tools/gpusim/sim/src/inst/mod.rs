@@ -37,11 +37,13 @@ mod carry;
 mod compare;
 mod control;
 mod convert;
+mod convert_packed;
 mod double;
 mod float;
 mod float_compare;
 mod half;
 mod int;
+mod lanewise;
 mod memory;
 mod mixed;
 mod mov;
@@ -83,6 +85,13 @@ pub(crate) type Entry = (&'static str, fn(&mut Lower, &ast::Instruction) -> Resu
 /// Every family, asked in this order.
 const FAMILIES: &[&[Entry]] = &[
     control::TABLE,
+    float::TABLE,
+    half::TABLE,
+    double::TABLE,
+    approx::TABLE,
+    mixed::TABLE,
+    convert::TABLE,
+    float_compare::TABLE,
     int::TABLE,
     bits::TABLE,
     carry::TABLE,
@@ -92,13 +101,6 @@ const FAMILIES: &[&[Entry]] = &[
     atomic::TABLE,
     memory::TABLE,
     mov::TABLE,
-    float::TABLE,
-    half::TABLE,
-    double::TABLE,
-    approx::TABLE,
-    mixed::TABLE,
-    convert::TABLE,
-    float_compare::TABLE,
     mma::TABLE,
     mma_sparse::TABLE,
     wmma::TABLE,
@@ -227,6 +229,8 @@ pub(crate) struct Inst {
 #[derive(Default)]
 pub(crate) struct Ext {
     pub regs: Vec<Reg>,
+    /// Registers of `wgmma` that another instruction touches.
+    pub watch: Option<wgmma::Watch>,
     pub data: Option<Box<dyn Any + Send + Sync>>,
 }
 

@@ -116,6 +116,7 @@ impl<'b> Builder<'b> {
             callee_frame: callee_frame(&infos),
             functions: infos,
             files: self.tree.files.clone(),
+            target,
         };
         let mut unsupported = Vec::new();
         for (index, frame) in frames.iter().enumerate() {
@@ -471,6 +472,7 @@ fn lower_function(
         line: frame.body.code.last().map_or(0, |i| i.line),
         location: frame.body.code.last().and_then(|i| i.location),
     };
+    let watched = inst::wgmma::registers(&frame.body, &frame.allocation.regs);
     for i in frame.body.code.iter().chain([&end]) {
         let mut cx = Lower {
             regs: &frame.allocation.regs,
@@ -505,6 +507,7 @@ fn lower_function(
             }
         };
         inst.guard = guard;
+        inst::wgmma::watch(&watched, &frame.allocation.regs, i, &mut inst);
         program.code.push(inst);
         program.sites.push(Site {
             line: i.line,

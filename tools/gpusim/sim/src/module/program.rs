@@ -16,6 +16,8 @@ pub(crate) struct Program {
     pub functions: Vec<FunctionInfo>,
     /// `.file` entries.
     pub files: Vec<(u32, String)>,
+    /// The number of the module's `.target sm_…`.
+    pub target: u32,
     /// Slots and predicates of the largest frame of a `.func`.
     pub callee_frame: (usize, usize),
 }

@@ -342,6 +342,12 @@ pub(crate) fn allocate(body: &Body, fixed: &[&str]) -> Allocation {
             lives[*at] = Some((0, usize::MAX));
         }
     }
+    // wgmma reads and writes registers later than the instruction stands; besides, hazards are told by slots.
+    for operand in body.code.iter().filter(|i| &*i.opcode == "wgmma").flat_map(|i| &i.operands) {
+        if matches!(operand, Operand::Vector(_)) {
+            names.each(operand, &mut |at| lives[at] = Some((0, usize::MAX)));
+        }
+    }
     let mut order: Vec<usize> = (0..names.types.len()).filter(|reg| lives[*reg].is_some()).collect();
     order.sort_by_key(|reg| lives[*reg]);
     let (mut slots, mut preds) = (Slots::default(), Slots::default());
