@@ -85,6 +85,14 @@ impl Exec<'_> {
     /// Checks an access of the executing lanes, and gives the host addresses. `Err` is what the instruction returns.
     #[inline(always)]
     pub(crate) fn locate(&mut self, space: MemSpace, at: &[u64; 32], access: Access) -> Result<Hosts, Flow> {
+        let all = self.find(space, at, access)?;
+        self.observe(space, at, access)?;
+        Ok(all)
+    }
+
+    /// As [`Exec::locate`], for who tells the checks and counters itself.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, space: MemSpace, at: &[u64; 32], access: Access) -> Result<Hosts, Flow> {
         let mask = self.mask;
         let first = at[mask.trailing_zeros() as usize & 31];
         let mut all = [0u64; 32];
@@ -127,7 +135,6 @@ impl Exec<'_> {
             MemSpace::Local => self.locate_local(&mut all, access)?,
             MemSpace::Param => self.locate_param(&mut all, access)?,
         }
-        self.observe(space, at, access)?;
         Ok(all)
     }
 

@@ -193,6 +193,11 @@ impl<'r> Exec<'r> {
         self.warp.executed + self.worker.counted.wrapping_sub(self.entered)
     }
 
+    /// Whether the running group came here to look whether what it waits for has happened.
+    pub(crate) fn looked(&self) -> bool {
+        self.wait_of_group == Wait::Poll
+    }
+
     /// A fault of the executing lanes.
     #[cold]
     pub(crate) fn fault(&mut self, kind: FaultKind, title: &str, message: impl Into<String>) -> Flow {

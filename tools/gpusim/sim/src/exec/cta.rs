@@ -98,6 +98,10 @@ impl ClusterState {
 
     fn open_barrier(&mut self) {
         if self.barrier.arrived > 0 && self.barrier.arrived >= self.alive {
+            self.flight.events += 1;
+            if let Some(check) = self.check.as_mut() {
+                check.cluster_complete();
+            }
             self.barrier.arrived = 0;
             self.barrier.generation = self.barrier.generation.wrapping_add(1);
         }

@@ -78,6 +78,10 @@ impl Exec<'_> {
             }
             // Deepest calls first, then the lowest program counter: this brings lanes together again.
             let mut key = u64::from(u16::MAX - group.depth.min(0xFFFF) as u16) << 33 | u64::from(group.pc);
+            if group.wait == Wait::Poll {
+                // Who looks for events lets others go first, and those who looked longest ago.
+                key = 1 << 61 | group.stamp;
+            }
             if favour != 0 && group.mask & favour == 0 {
                 key |= 1 << 62;
             }

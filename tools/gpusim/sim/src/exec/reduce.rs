@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use gpusim_num::format::{BF16, F16};
+use gpusim_num::format::Format;
 use gpusim_num::half::{Half, Modifiers};
 use gpusim_num::minmax;
 
@@ -51,8 +51,8 @@ impl Reduction {
         let mask = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
         let signed = |v: u64| ((v << (64 - bits)) as i64) >> (64 - bits);
         let float = match self.ty {
-            Ty::F16 => Some((Half::F16, &F16)),
-            Ty::Bf16 => Some((Half::Bf16, &BF16)),
+            Ty::F16 => Some((Half::F16, &Format::F16)),
+            Ty::Bf16 => Some((Half::Bf16, &Format::BF16)),
             _ => None,
         };
         if let Some((half, format)) = float {
