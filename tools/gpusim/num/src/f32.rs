@@ -4,7 +4,6 @@
 //! is rounded there to odd, which leaves enough bits (53 ≥ 24 + 2) for the second rounding to be the only one that counts.
 
 use crate::Rounding;
-use crate::convert::saturate;
 use crate::format::Format;
 
 /// The canonical NaN.
@@ -41,7 +40,7 @@ impl Modifiers {
     fn output(self, x: f32) -> u32 {
         let bits = if x.is_nan() { NAN } else { x.to_bits() };
         let bits = if self.ftz { flush(bits) } else { bits };
-        if self.sat { saturate(u64::from(bits), &Format::F32) as u32 } else { bits }
+        if self.sat { saturate(bits) } else { bits }
     }
 
     /// Rounds a value that already is exact or rounded to odd in f64.
@@ -55,6 +54,12 @@ impl Modifiers {
 #[inline(always)]
 pub fn flush(bits: u32) -> u32 {
     if bits & 0x7f80_0000 == 0 { bits & 0x8000_0000 } else { bits }
+}
+
+/// Clamps to `[+0, 1]`; NaN becomes +0.
+#[inline(always)]
+fn saturate(bits: u32) -> u32 {
+    if bits > 0x7f80_0000 { 0 } else { bits.min(0x3f80_0000) }
 }
 
 /// NaN becomes 0x7fffffff.
@@ -86,14 +91,14 @@ pub(crate) fn to_odd(value: f64, error: f64) -> f64 {
 }
 
 /// `add.f32`.
-#[inline]
+#[inline(always)]
 pub fn add(a: u32, b: u32, m: Modifiers) -> u32 {
     let (x, y) = (m.input(a), m.input(b));
     if m.mode == Rounding::Rn { m.output(x + y) } else { m.round(add_to_odd(x.into(), y.into(), m.mode)) }
 }
 
 /// `sub.f32`.
-#[inline]
+#[inline(always)]
 pub fn sub(a: u32, b: u32, m: Modifiers) -> u32 {
     let (x, y) = (m.input(a), m.input(b));
     if m.mode == Rounding::Rn {
@@ -104,14 +109,14 @@ pub fn sub(a: u32, b: u32, m: Modifiers) -> u32 {
 }
 
 /// `mul.f32`.
-#[inline]
+#[inline(always)]
 pub fn mul(a: u32, b: u32, m: Modifiers) -> u32 {
     let (x, y) = (m.input(a), m.input(b));
     if m.mode == Rounding::Rn { m.output(x * y) } else { m.round(f64::from(x) * f64::from(y)) }
 }
 
 /// `fma.f32`.
-#[inline]
+#[inline(always)]
 pub fn fma(a: u32, b: u32, c: u32, m: Modifiers) -> u32 {
     let (x, y, z) = (m.input(a), m.input(b), m.input(c));
     if m.mode == Rounding::Rn {
@@ -122,7 +127,7 @@ pub fn fma(a: u32, b: u32, c: u32, m: Modifiers) -> u32 {
 }
 
 /// `div.rnd.f32`.
-#[inline]
+#[inline(always)]
 pub fn div(a: u32, b: u32, m: Modifiers) -> u32 {
     let (x, y) = (m.input(a), m.input(b));
     if m.mode == Rounding::Rn {
@@ -136,13 +141,13 @@ pub fn div(a: u32, b: u32, m: Modifiers) -> u32 {
 }
 
 /// `rcp.rnd.f32`.
-#[inline]
+#[inline(always)]
 pub fn rcp(a: u32, m: Modifiers) -> u32 {
     div(1f32.to_bits(), a, m)
 }
 
 /// `sqrt.rnd.f32`.
-#[inline]
+#[inline(always)]
 pub fn sqrt(a: u32, m: Modifiers) -> u32 {
     let x = m.input(a);
     if m.mode == Rounding::Rn {

@@ -23,6 +23,7 @@ fn round(value: Exact, mode: Rounding) -> u64 {
 }
 
 /// `add.f64`.
+#[inline]
 pub fn add(a: u64, b: u64, mode: Rounding) -> u64 {
     let (x, y) = (f64::from_bits(a), f64::from_bits(b));
     if let Some(nan) = first_nan(&[x, y]) {
@@ -35,6 +36,7 @@ pub fn add(a: u64, b: u64, mode: Rounding) -> u64 {
 }
 
 /// `sub.f64`.
+#[inline]
 pub fn sub(a: u64, b: u64, mode: Rounding) -> u64 {
     // A NaN keeps its own sign.
     let negated = if f64::from_bits(b).is_nan() { b } else { b ^ 1 << 63 };
@@ -42,6 +44,7 @@ pub fn sub(a: u64, b: u64, mode: Rounding) -> u64 {
 }
 
 /// `mul.f64`.
+#[inline]
 pub fn mul(a: u64, b: u64, mode: Rounding) -> u64 {
     let (x, y) = (f64::from_bits(a), f64::from_bits(b));
     if let Some(nan) = first_nan(&[x, y]) {
@@ -59,6 +62,7 @@ fn product(x: f64, y: f64) -> Exact {
 }
 
 /// `fma.f64`.
+#[inline]
 pub fn fma(a: u64, b: u64, c: u64, mode: Rounding) -> u64 {
     let (x, y, z) = (f64::from_bits(a), f64::from_bits(b), f64::from_bits(c));
     if let Some(nan) = first_nan(&[x, y, z]) {

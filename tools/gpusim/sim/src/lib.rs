@@ -31,4 +31,4 @@ pub use error::{LaunchError, LoadError, MemoryError, Report};
 pub use launch::Launch;
 pub use memory::window;
 pub use module::{Function, Module, ParamLayout};
-pub use settings::{Arithmetic, Schedule, Settings};
+pub use settings::{Approx, Arithmetic, Schedule, Settings};

@@ -12,6 +12,16 @@ pub enum Arithmetic {
     Fast,
 }
 
+/// What approximate functions (`.approx`, `.full`) give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approx {
+    /// The value nearest to the mathematical one.
+    #[default]
+    Exact,
+    /// A value within the error that the PTX ISA documents, which the seed and the operands determine.
+    Perturbed,
+}
+
 /// Which lanes and warps run first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Schedule {
@@ -39,6 +49,10 @@ pub struct Settings {
     /// `GPUSIM_TENSOR_ARCH`: the `sm_` number whose tensor cores the exact arithmetic follows; the module's `.target` if
     /// absent.
     pub tensor_arch: Option<u32>,
+    /// `GPUSIM_APPROX`: `exact` or `perturbed`.
+    pub approx: Approx,
+    /// `GPUSIM_FUSE`: `on` fuses `mul` and `add` without rounding modifiers, as assemblers may; `off` rounds both.
+    pub fuse: bool,
     /// `GPUSIM_THREADS`: operating-system threads that run CTAs. More than one gives up the promise that a seed
     /// determines the run, for programs whose CTAs race or add floats atomically.
     pub threads: usize,
@@ -59,6 +73,8 @@ impl Default for Settings {
             check_global_init: false,
             arithmetic: Arithmetic::default(),
             tensor_arch: None,
+            approx: Approx::default(),
+            fuse: false,
             threads: 1,
             instruction_limit: 200_000_000_000,
             memory_bytes: 80 << 30,
@@ -74,6 +90,11 @@ impl Settings {
     /// Names the variable whose value is not understood.
     pub fn from_env() -> Result<Settings, String> {
         Settings::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// The seed with which approximate functions are perturbed, if they are.
+    pub(crate) fn perturbation(&self) -> Option<u64> {
+        (self.approx == Approx::Perturbed).then_some(self.seed)
     }
 
     fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, String> {
@@ -108,6 +129,14 @@ impl Settings {
             settings.tensor_arch =
                 Some(known.ok_or_else(|| format!("GPUSIM_TENSOR_ARCH={text}: not an architecture from sm_70 on"))?);
         }
+        settings.fuse = flag("GPUSIM_FUSE", settings.fuse)?;
+        if let Some(text) = lookup("GPUSIM_APPROX") {
+            settings.approx = match text.trim() {
+                "exact" => Approx::Exact,
+                "perturbed" => Approx::Perturbed,
+                _ => return Err(format!("GPUSIM_APPROX={text}: not exact or perturbed")),
+            };
+        }
         if let Some(text) = lookup("GPUSIM_SCHEDULE") {
             settings.schedule = match text.trim() {
                 "lowest" => Schedule::Lowest,
@@ -130,6 +159,8 @@ mod tests {
             "GPUSIM_ARITHMETIC" => Some("exact".into()),
             "GPUSIM_SCHEDULE" => Some("random".into()),
             "GPUSIM_CHECKS" => Some("off".into()),
+            "GPUSIM_APPROX" => Some("perturbed".into()),
+            "GPUSIM_FUSE" => Some("on".into()),
             _ => None,
         })
         .unwrap();
@@ -137,6 +168,8 @@ mod tests {
         assert_eq!(settings.arithmetic, Arithmetic::Exact);
         assert_eq!(settings.schedule, Schedule::Random);
         assert!(!settings.checks);
+        assert!(settings.fuse);
+        assert_eq!(settings.perturbation(), Some(17));
         assert_eq!(settings.threads, 1);
     }
 

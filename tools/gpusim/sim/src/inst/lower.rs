@@ -89,6 +89,8 @@ pub(crate) struct Lower<'m> {
     pub(crate) specials: &'m mut SpecialPool,
     /// Written by destinations that are discarded: slots for 128 bits, and a predicate.
     pub(crate) sink: (Reg, Pred),
+    /// The seed with which approximate functions are perturbed, if they are.
+    pub(crate) perturb: Option<u64>,
 }
 
 impl Lower<'_> {

@@ -11,7 +11,7 @@ use super::slots::{self, Allocation};
 use super::{Function, FunctionInfo, Module, ParamLayout, ParamPlace, Pool, Program, SpecialPool};
 use crate::inst::{self, Lower, LowerError, Place, Ty};
 use crate::memory::window;
-use crate::{Device, LoadError};
+use crate::{Device, LoadError, Settings};
 
 /// Parses, lays out, lowers, and writes initial values.
 pub(super) fn load(device: &Device, ptx: &str) -> Result<Module, LoadError> {
@@ -121,7 +121,7 @@ impl<'b> Builder<'b> {
         let mut unsupported = Vec::new();
         for (index, frame) in frames.iter().enumerate() {
             if let Some(frame) = frame {
-                lower_function(&mut program, &mut unsupported, index, frame)?;
+                lower_function(&mut program, &mut unsupported, index, frame, self.device.settings())?;
             }
         }
         self.initialise()?;
@@ -216,6 +216,9 @@ impl<'b> Builder<'b> {
     fn frame(&mut self, function: &ast::Function, body: &Body) -> Result<Frame, LoadError> {
         let mut places = HashMap::new();
         let mut body = body.clone();
+        if self.device.settings().fuse {
+            super::contract::contract(&mut body);
+        }
         let mut local = Cursor::default();
         let mut params = Cursor::default();
         let mut layouts = Vec::new();
@@ -452,6 +455,7 @@ fn lower_function(
     unsupported: &mut Vec<String>,
     index: usize,
     frame: &Frame,
+    settings: &Settings,
 ) -> Result<(), LoadError> {
     let start = program.functions[index].start;
     let labels: HashMap<String, u32> =
@@ -485,6 +489,7 @@ fn lower_function(
             pool: &mut program.pool,
             specials: &mut program.specials,
             sink: frame.allocation.sink,
+            perturb: settings.perturbation(),
         };
         let lowered = inst::lower(&mut cx, i);
         let guard = match &i.guard {

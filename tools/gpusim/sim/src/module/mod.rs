@@ -1,6 +1,7 @@
 //! Loaded modules.
 
 mod build;
+mod contract;
 mod layout;
 mod pool;
 mod program;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use crate::{Device, LoadError};
 
+pub(crate) use contract::{NEGATED_ADDEND, NEGATED_PRODUCT};
 pub(crate) use pool::Pool;
 pub(crate) use program::{FunctionInfo, ParamPlace, Program};
 pub(crate) use slots::CARRY;
