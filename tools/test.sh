@@ -1,26 +1,39 @@
 #!/usr/bin/env bash
-# Installs what the tests need, then runs them all. Needs: rustup's cargo (rust-toolchain.toml names the version).
-# Everything it downloads comes from crates.io; nothing is written outside target/.
+# Installs what the tests need, then runs them all. Needs: rustup's cargo (rust-toolchain.toml names the version), python3 with venv,
+# a C++ compiler for nvcc. Downloads come from crates.io and, where no CUDA toolkit is installed, from PyPI; nothing is written outside target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n== %s\n' "$*"; }
+step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 
 step "dependencies"
 cargo fetch --locked
+cuda=$(tools/toolchain.sh | tail -1)
+export PATH="$cuda/bin:$PATH"
 
 step "formatting"
-cargo fmt --check
+cargo fmt --all --check
 
 step "lints"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 cargo clippy --locked --no-default-features --lib -- -D warnings
 
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 step "benchmarks build and run once"
 cargo bench --locked --benches -- --test >/dev/null
 
-step "tests"
+step "tests of the library"
 cargo test --locked
+
+step "the simulated device: tests of its parts"
+cargo test --locked --package gpusim-ptx --package gpusim-num --package gpusim-check --package gpusim
+
+step "the simulated device: libcuda.so.1"
+LD_LIBRARY_PATH="$(tools/gpusim.sh | tail -1)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export LD_LIBRARY_PATH
+cargo test --locked --package gpusim-cuda
+tools/gpusim/cudarc-tests.sh
+
+step "done"
