@@ -133,6 +133,11 @@ impl ClusterState {
         }
     }
 
+    /// Whether there is an object at an address, as a copy that will complete on it needs.
+    pub(crate) fn mbarrier_usable(&mut self, at: MbarrierAt) -> Result<(), Misuse> {
+        self.mbarrier(at).map(drop)
+    }
+
     /// Arrivals and transactions. Returns the state before, and whether the phase is complete now.
     pub(crate) fn mbarrier_change(&mut self, at: MbarrierAt, change: Change) -> Result<(Word, bool), Misuse> {
         let object = self.mbarrier(at)?;

@@ -160,6 +160,11 @@ impl InFlight {
         self.failed = None;
     }
 
+    /// Something has happened that others may wait for.
+    pub(crate) fn event(&mut self) {
+        self.events += 1;
+    }
+
     fn slot(&self, rank: u32, warp: u32) -> usize {
         (rank * self.warps_per_cta + warp) as usize
     }
