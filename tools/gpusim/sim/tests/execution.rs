@@ -48,7 +48,9 @@ fn a_function_calls_itself_with_its_own_frame() {
     let device = device();
     let function = kernel(&device, &ptx);
     let out = upload(&device, &[0; 12]);
-    device.launch(&Launch { block: [12, 1, 1], params: params(&[out, out]), ..Launch::new(function) }).unwrap();
+    device
+        .launch(&Launch { block: [12, 1, 1], params: params(&[out, out]), ..Launch::new(function) })
+        .unwrap();
     assert_eq!(words(&device, out, 12), [0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]);
 }
 
@@ -73,7 +75,9 @@ fn a_call_through_a_pointer_goes_where_each_lane_points() {
     let device = device();
     let function = kernel(&device, &ptx);
     let out = upload(&device, &[0; 8]);
-    device.launch(&Launch { block: [8, 1, 1], params: params(&[out, out]), ..Launch::new(function) }).unwrap();
+    device
+        .launch(&Launch { block: [8, 1, 1], params: params(&[out, out]), ..Launch::new(function) })
+        .unwrap();
     assert_eq!(words(&device, out, 8), [0, 101, 4, 103, 8, 105, 12, 107]);
 }
 
@@ -194,10 +198,17 @@ fn a_shuffle_that_lanes_never_reach_is_reported() {
 fn atomics_add_up_over_a_grid_with_one_thread_or_more() {
     for threads in [1, 3] {
         let device = Device::new(Settings { threads, ..Settings::default() });
-        let ptx = wrap("atom.global.add.u32 %r1, [%d0], 3; red.global.max.u32 [%d0+4], %t; red.global.add.f32 [%d0+8], 0f3F000000;");
+        let ptx = wrap(
+            "atom.global.add.u32 %r1, [%d0], 3; red.global.max.u32 [%d0+4], %t; red.global.add.f32 [%d0+8], 0f3F000000;",
+        );
         let function = kernel(&device, &ptx);
         let out = upload(&device, &[0; 3]);
-        let launch = Launch { grid: [20, 2, 1], block: [64, 1, 1], params: params(&[out, out]), ..Launch::new(function) };
+        let launch = Launch {
+            grid: [20, 2, 1],
+            block: [64, 1, 1],
+            params: params(&[out, out]),
+            ..Launch::new(function)
+        };
         device.launch(&launch).unwrap();
         assert_eq!(words(&device, out, 3), [3 * 2560, 63, 1280f32.to_bits()]);
     }

@@ -37,9 +37,10 @@ fn sums_wrap_and_saturate() {
     let clamp = |v: i64| v.clamp(i32::MIN.into(), i32::MAX.into()) as i32 as u32;
     check("add.sat.s32 %r3, %r1, %r2;", |a, b| clamp(a as i32 as i64 + b as i32 as i64));
     check("sub.sat.s32 %r3, %r1, %r2;", |a, b| clamp(a as i32 as i64 - b as i32 as i64));
-    check("mov.b32 {%h1, _}, %r1; mov.b32 {%h2, _}, %r2; add.s16 %h3, %h1, %h2; mov.b32 %r3, {%h3, 0};", |a, b| {
-        a.wrapping_add(b) & 0xFFFF
-    });
+    check(
+        "mov.b32 {%h1, _}, %r1; mov.b32 {%h2, _}, %r2; add.s16 %h3, %h1, %h2; mov.b32 %r3, {%h3, 0};",
+        |a, b| a.wrapping_add(b) & 0xFFFF,
+    );
 }
 
 #[test]
@@ -83,9 +84,7 @@ fn bits_are_counted_found_and_moved() {
     check("clz.b32 %r3, %r1;", |a, _| (0..32).take_while(|n| a << n & 0x8000_0000 == 0).count() as u32);
     check("brev.b32 %r3, %r1;", |a, _| (0..32).fold(0, |d, n| d | (a >> n & 1) << (31 - n)));
     check("bfind.u32 %r3, %r1;", |a, _| (0..32).rev().find(|n| a >> n & 1 == 1).unwrap_or(u32::MAX));
-    check("bfind.s32 %r3, %r1;", |a, _| {
-        (0..32).rev().find(|n| a >> n & 1 != a >> 31).unwrap_or(u32::MAX)
-    });
+    check("bfind.s32 %r3, %r1;", |a, _| (0..32).rev().find(|n| a >> n & 1 != a >> 31).unwrap_or(u32::MAX));
     check("lop3.b32 %r3, %r1, %r2, 0x0F0F3355, 0x1B;", |a, b| {
         (0..32).fold(0, |d, n| {
             let index = (a >> n & 1) << 2 | (b >> n & 1) << 1 | 0x0F0F_3355 >> n & 1;
@@ -167,5 +166,7 @@ fn comparisons_combine_with_a_predicate() {
 #[test]
 fn vectors_pack_into_words_and_back() {
     check("mov.b64 %d2, {%r1, %r2}; mov.b64 {%r4, %r3}, %d2;", |_, b| b);
-    check("mov.b32 {%h1, %h2}, %r1; mov.b32 {%h3, _}, %r2; mov.b32 %r3, {%h2, %h3};", |a, b| a >> 16 | b << 16);
+    check("mov.b32 {%h1, %h2}, %r1; mov.b32 {%h3, _}, %r2; mov.b32 %r3, {%h2, %h3};", |a, b| {
+        a >> 16 | b << 16
+    });
 }

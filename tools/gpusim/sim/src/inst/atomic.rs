@@ -166,7 +166,9 @@ unsafe fn exchange(host: u64, size: u32, update: impl Fn(u64) -> u64) -> u64 {
     // SAFETY: the caller's promise.
     let done = unsafe {
         match size {
-            8 => AtomicU64::from_ptr(host as *mut u64).fetch_update(Relaxed, Relaxed, |old| Some(update(old))),
+            8 => {
+                AtomicU64::from_ptr(host as *mut u64).fetch_update(Relaxed, Relaxed, |old| Some(update(old)))
+            }
             4 => AtomicU32::from_ptr(host as *mut u32)
                 .fetch_update(Relaxed, Relaxed, |old| Some(update(old.into()) as u32))
                 .map(u64::from)

@@ -353,7 +353,8 @@ fn prmt(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     if m.ty()? != Ty::B32 {
         return Err(LowerError::Unsupported);
     }
-    let mode = m.find(|name| matches!(name, "f4e" | "b4e" | "rc8" | "ecl" | "ecr" | "rc16").then(|| name.to_owned()));
+    let mode = m
+        .find(|name| matches!(name, "f4e" | "b4e" | "rc8" | "ecl" | "ecr" | "rc16").then(|| name.to_owned()));
     m.end()?;
     let run = match mode.as_deref() {
         None => map3(|a: u32, b: u32, c: u32| {

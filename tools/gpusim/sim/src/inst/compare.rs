@@ -155,8 +155,12 @@ fn slct(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         (16 | 32, Ty::F32, false) => super::map3(|a: u32, b: u32, c: f32| if c >= 0.0 { a } else { b }),
         (64, Ty::F32, false) => super::map3(|a: u64, b: u64, c: f32| if c >= 0.0 { a } else { b }),
         // A subnormal is a zero.
-        (16 | 32, Ty::F32, true) => super::map3(|a: u32, b: u32, c: f32| if c > -f32::MIN_POSITIVE { a } else { b }),
-        (64, Ty::F32, true) => super::map3(|a: u64, b: u64, c: f32| if c > -f32::MIN_POSITIVE { a } else { b }),
+        (16 | 32, Ty::F32, true) => {
+            super::map3(|a: u32, b: u32, c: f32| if c > -f32::MIN_POSITIVE { a } else { b })
+        }
+        (64, Ty::F32, true) => {
+            super::map3(|a: u64, b: u64, c: f32| if c > -f32::MIN_POSITIVE { a } else { b })
+        }
         _ => return Err(LowerError::Unsupported),
     };
     let d = cx.dst(operand(i, 0)?, ty)?;

@@ -133,20 +133,31 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
 fn inst(memory: Memory, run: Run) -> Inst {
     let (a, imm) = (memory.base, memory.offset);
     let d = memory.elements[0];
-    let regs = memory.elements.clone();
-    Inst {
-        d,
-        a,
-        imm,
-        aux: memory.wide.into(),
-        ..Inst::new(run).with_regs(regs).with_data((memory.space, memory.access))
-    }
+    let space = SPACES.iter().position(|space| *space == memory.space).unwrap_or(0) as u32;
+    let strong = u32::from(memory.access.strong.is_some());
+    let aux = u32::from(memory.wide) | strong << 1 | space << 4 | memory.access.bytes << 8;
+    Inst { d, a, imm, aux, ..Inst::new(run).with_regs(memory.elements).with_data(memory.access) }
 }
+
+/// By the number in bits 4 to 7 of `aux`.
+const SPACES: [MemSpace; 8] = [
+    MemSpace::Generic,
+    MemSpace::Global,
+    MemSpace::Shared,
+    MemSpace::Local,
+    MemSpace::Param,
+    MemSpace::Const,
+    MemSpace::Generic,
+    MemSpace::Generic,
+];
 
 /// The host addresses of the memory operand of a load or store.
 #[inline(always)]
-fn hosts(x: &mut Exec, i: &Inst) -> Result<[u64; 32], Flow> {
-    let (space, access) = *i.data::<(MemSpace, Access)>();
+fn hosts(x: &mut Exec, i: &Inst, store: bool) -> Result<[u64; 32], Flow> {
+    let space = SPACES[(i.aux >> 4 & 7) as usize];
+    let bytes = i.aux >> 8;
+    let weak = Access { bytes, align: bytes, reads: !store, writes: store, strong: None };
+    let access = if i.aux & 2 == 0 { weak } else { *i.data::<Access>() };
     let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
     x.locate(space, &at, access)
 }
@@ -156,32 +167,30 @@ macro_rules! load {
         vectorised(
             #[inline(always)]
             |x, i| {
-                let hosts = match hosts(x, i) {
+                let hosts = match hosts(x, i, false) {
                     Ok(hosts) => hosts,
                     Err(flow) => return flow,
                 };
                 let size = size_of::<$memory>() as u64;
                 let regs = i.regs();
-                let mut values = [[<$lane>::default(); 32]; 8];
-                let step = size * regs.len() as u64;
                 let mut dense = regs.len() == 1;
                 for lane in 0..32u64 {
-                    dense &= hosts[lane as usize] == hosts[0].wrapping_add(lane * step);
+                    dense &= hosts[lane as usize] == hosts[0].wrapping_add(lane * size);
                 }
                 if dense && size_of::<$memory>() == size_of::<$lane>() {
                     // SAFETY: `locate` checked every lane's address, and they are neighbours.
-                    values[0] = unsafe { (hosts[0] as *const [$lane; 32]).read_unaligned() };
-                } else {
-                    for (n, values) in values.iter_mut().enumerate().take(regs.len()) {
-                        for lane in 0..32 {
-                            let at = hosts[lane].wrapping_add(n as u64 * size) as *const $memory;
-                            // SAFETY: `locate` gives addresses inside live memory, for lanes that do not execute too.
-                            values[lane] = unsafe { at.read_unaligned() } as $lane;
-                        }
-                    }
+                    let values = unsafe { (hosts[0] as *const [$lane; 32]).read_unaligned() };
+                    x.write(regs[0], &values);
+                    return Flow::Next;
                 }
-                for (reg, values) in regs.iter().zip(&values) {
-                    x.write(*reg, values);
+                for (n, reg) in regs.iter().enumerate() {
+                    let mut values = [<$lane>::default(); 32];
+                    for lane in 0..32 {
+                        let at = hosts[lane].wrapping_add(n as u64 * size) as *const $memory;
+                        // SAFETY: `locate` gives addresses inside live memory, for lanes that do not execute too.
+                        values[lane] = unsafe { at.read_unaligned() } as $lane;
+                    }
+                    x.write(*reg, &values);
                 }
                 Flow::Next
             },
@@ -194,7 +203,7 @@ macro_rules! store {
         vectorised(
             #[inline(always)]
             |x, i| {
-                let hosts = match hosts(x, i) {
+                let hosts = match hosts(x, i, true) {
                     Ok(hosts) => hosts,
                     Err(flow) => return flow,
                 };
@@ -265,7 +274,7 @@ fn st(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
 }
 
 fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
-    let hosts = match hosts(x, i) {
+    let hosts = match hosts(x, i, false) {
         Ok(hosts) => hosts,
         Err(flow) => return flow,
     };
@@ -278,7 +287,7 @@ fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
 }
 
 fn run_st128(x: &mut Exec, i: &Inst) -> Flow {
-    let hosts = match hosts(x, i) {
+    let hosts = match hosts(x, i, true) {
         Ok(hosts) => hosts,
         Err(flow) => return flow,
     };

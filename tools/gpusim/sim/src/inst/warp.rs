@@ -2,7 +2,7 @@
 
 use gpusim_ptx::ast::{self, Operand};
 
-use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand};
+use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
 use crate::exec::{Exec, FaultKind};
 
 pub(super) const TABLE: &[Entry] = &[
@@ -15,10 +15,12 @@ pub(super) const TABLE: &[Entry] = &[
 ];
 
 /// The member mask in `reg`, once all its lanes are here; else what to return.
+#[inline(always)]
 fn members(x: &mut Exec, reg: Reg) -> Result<u32, Flow> {
     let masks = x.read::<u32>(reg);
     let first = masks[x.mask.trailing_zeros() as usize];
-    if (0..32).any(|lane| x.mask >> lane & 1 != 0 && masks[lane] != first) {
+    let differ = (0..32).fold(0, |bits, lane| bits | u32::from(masks[lane] != first) << lane);
+    if differ & x.mask != 0 {
         return Err(x.fault(FaultKind::Check, "wrong member mask", "lanes have different member masks"));
     }
     match x.converge(first) {
@@ -43,12 +45,33 @@ fn pair<'o>(operand: &'o Operand) -> (&'o Operand, Option<&'o Operand>) {
 fn shfl(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
     sync(&mut m)?;
-    let mode = m.find(|name| match name {
-        "up" => Some(0),
-        "down" => Some(1),
-        "bfly" => Some(2),
-        "idx" => Some(3),
-        _ => None,
+    // Of a lane: its number, the amount, its segment's mask, the bound. To where it reads, and whether it may.
+    let run = m.find(|name| {
+        Some(match name {
+            "up" => vectorised(
+                #[inline(always)]
+                |x, i| run_shfl(x, i, |l, n, _, max| (l.wrapping_sub(n), l as i32 - n as i32 >= max as i32)),
+            ),
+            "down" => vectorised(
+                #[inline(always)]
+                |x, i| run_shfl(x, i, |l, n, _, max| (l + n, l + n <= max)),
+            ),
+            "bfly" => vectorised(
+                #[inline(always)]
+                |x, i| run_shfl(x, i, |l, n, _, max| (l ^ n, l ^ n <= max)),
+            ),
+            // Bits of the segment's mask belong to the lane, the others to the index.
+            "idx" => vectorised(
+                #[inline(always)]
+                |x, i| {
+                    run_shfl(x, i, |l, n, segment, max| {
+                        let from = l & segment | n & !segment;
+                        (from, from <= max)
+                    })
+                },
+            ),
+            _ => return None,
+        })
     });
     if m.ty()? != Ty::B32 {
         return Err(LowerError::Unsupported);
@@ -62,33 +85,24 @@ fn shfl(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     };
     let (a, b) = (cx.src(operand(i, 1)?, Ty::B32)?, cx.src(operand(i, 2)?, Ty::B32)?);
     let (c, e) = (cx.src(operand(i, 3)?, Ty::B32)?, cx.src(operand(i, 4)?, Ty::B32)?);
-    let aux = mode.ok_or(LowerError::Unsupported)?;
-    Ok(Inst { d, a, b, c, e, aux, imm: p.0.into(), ..Inst::new(run_shfl) })
+    Ok(Inst { d, a, b, c, e, imm: p.0.into(), ..Inst::new(run.ok_or(LowerError::Unsupported)?) })
 }
 
-fn run_shfl(x: &mut Exec, i: &Inst) -> Flow {
+#[inline(always)]
+fn run_shfl(x: &mut Exec, i: &Inst, from: impl Fn(u32, u32, u32, u32) -> (u32, bool)) -> Flow {
     if let Err(flow) = members(x, i.e) {
         return flow;
     }
     let (a, b, c) = (x.read::<u32>(i.a), x.read::<u32>(i.b), x.read::<u32>(i.c));
-    let (mut d, mut inside) = (a, 0u32);
-    let mut stray = 0u32;
+    let mut source = [0u32; 32];
+    let (mut inside, mut stray) = (0u32, 0u32);
     for lane in 0..32usize {
-        let (amount, bound, segment) = (b[lane] & 31, c[lane] & 31, c[lane] >> 8 & 31);
         let here = lane as u32;
-        let highest = here & segment | bound & !segment;
-        let lowest = here & segment;
-        let (from, valid) = match i.aux {
-            0 => (here.wrapping_sub(amount), here as i32 - amount as i32 >= highest as i32),
-            1 => (here + amount, here + amount <= highest),
-            2 => (here ^ amount, here ^ amount <= highest),
-            _ => (lowest | amount & !segment, lowest | amount & !segment <= highest),
-        };
-        if valid {
-            d[lane] = a[from as usize & 31];
-            inside |= 1 << lane;
-            stray |= u32::from(x.mask >> (from & 31) & 1 == 0) << lane;
-        }
+        let (amount, bound, segment) = (b[lane] & 31, c[lane] & 31, c[lane] >> 8 & 31);
+        let (from, valid) = from(here, amount, segment, here & segment | bound & !segment);
+        source[lane] = if valid { from & 31 } else { here };
+        inside |= u32::from(valid) << lane;
+        stray |= (!x.mask >> source[lane] & 1) << lane;
     }
     // The value of a lane that does not take part is not defined.
     let stray = stray & x.mask;
@@ -96,6 +110,10 @@ fn run_shfl(x: &mut Exec, i: &Inst) -> Flow {
         let lane = stray.trailing_zeros();
         let message = format!("lane {lane} reads from a lane that does not take part; {:#010x} do", x.mask);
         return x.fault(FaultKind::Check, "shuffle from an inactive lane", message);
+    }
+    let mut d = [0u32; 32];
+    for lane in 0..32 {
+        d[lane] = a[source[lane] as usize & 31];
     }
     x.write(i.d, &d);
     x.write_pred(super::Pred(i.imm as u32), inside);
@@ -171,7 +189,9 @@ fn run_match(x: &mut Exec, i: &Inst) -> Flow {
     let values = if i.aux & 2 != 0 { x.read::<u64>(i.a) } else { x.read::<u32>(i.a).map(u64::from) };
     let mask = x.mask;
     let same = |value: u64| {
-        (0..32).filter(|lane| mask >> lane & 1 != 0 && values[*lane] == value).fold(0u32, |m, lane| m | 1 << lane)
+        (0..32)
+            .filter(|lane| mask >> lane & 1 != 0 && values[*lane] == value)
+            .fold(0u32, |m, lane| m | 1 << lane)
     };
     if i.aux & 1 != 0 {
         let all = same(values[mask.trailing_zeros() as usize]) == mask;
@@ -186,7 +206,8 @@ fn run_match(x: &mut Exec, i: &Inst) -> Flow {
 fn redux(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
     sync(&mut m)?;
-    let name = m.find(|name| matches!(name, "add" | "min" | "max" | "and" | "or" | "xor").then(|| name.to_owned()));
+    let name =
+        m.find(|name| matches!(name, "add" | "min" | "max" | "and" | "or" | "xor").then(|| name.to_owned()));
     let ty = m.ty()?;
     m.end()?;
     let run: Run = match (name.as_deref(), ty) {

@@ -39,7 +39,15 @@ pub(crate) struct GlobalMemory {
 impl GlobalMemory {
     pub(crate) fn new(total: u64) -> GlobalMemory {
         let next = window::GLOBAL.start + GAP;
-        GlobalMemory { live: BTreeMap::new(), freed: BTreeMap::new(), next, total, used: 0, heap: BTreeMap::new(), generation: 0 }
+        GlobalMemory {
+            live: BTreeMap::new(),
+            freed: BTreeMap::new(),
+            next,
+            total,
+            used: 0,
+            heap: BTreeMap::new(),
+            generation: 0,
+        }
     }
 
     pub(crate) fn generation(&self) -> u64 {
