@@ -269,6 +269,88 @@ impl TensorMap {
     }
 }
 
+/// A field that `tensormap.replace` replaces; dimensions count from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Address,
+    /// The value is the rank minus one.
+    Rank,
+    Box(u8),
+    Size(u8),
+    /// Of dimension `n + 1`, in bytes.
+    Stride(u8),
+    ElementStride(u8),
+    DataType,
+    Interleave,
+    Swizzle,
+    Fill,
+}
+
+/// Replaces a field of an encoded map. Memory that is all zero becomes a map whose other fields are to follow: no copy
+/// accepts it before all that its rank needs are there.
+pub(crate) fn replace(map: &mut [u8; TENSOR_MAP_BYTES], field: Field, value: u64) -> Result<(), String> {
+    let known = map[..4] == MAGIC && map[4] == VERSION && map[120..] == fnv1a(&map[..120]).to_le_bytes();
+    if !known && map.iter().any(|byte| *byte != 0) {
+        return Err("the 128 bytes are neither a tensor map nor zero".to_owned());
+    }
+    if !known {
+        map[..4].copy_from_slice(&MAGIC);
+        map[4] = VERSION;
+        map[54..59].fill(1);
+        for d in 0..5 {
+            map[44 + 2 * d] = 1;
+        }
+    }
+    let below = |limit: u64| if value < limit { Ok(value as u8) } else { Err(format!("{field:?}: {value}")) };
+    // The numbers of `tensormap.replace` differ from `CUtensorMapDataType`'s.
+    const TYPES: [DataType; 13] = [
+        DataType::U8,
+        DataType::U16,
+        DataType::U32,
+        DataType::I32,
+        DataType::U64,
+        DataType::I64,
+        DataType::F16,
+        DataType::F32,
+        DataType::F32Ftz,
+        DataType::F64,
+        DataType::Bf16,
+        DataType::Tf32,
+        DataType::Tf32Ftz,
+    ];
+    match field {
+        Field::Address => map[16..24].copy_from_slice(&value.to_le_bytes()),
+        Field::Rank => map[6] = below(5)? + 1,
+        Field::Box(d) => {
+            let at = 44 + 2 * usize::from(d);
+            let extent = u16::try_from(value).map_err(|_| format!("{field:?}: {value}"))?;
+            map[at..at + 2].copy_from_slice(&extent.to_le_bytes());
+        }
+        Field::Size(d) => {
+            let at = 24 + 4 * usize::from(d);
+            map[at..at + 4].copy_from_slice(&(value as u32).wrapping_sub(1).to_le_bytes());
+        }
+        Field::Stride(d) => {
+            if d > 3 {
+                return Err(format!("{field:?}: a tensor has at most 5 dimensions"));
+            }
+            let at = 64 + 8 * usize::from(d);
+            map[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        Field::ElementStride(d) => map[54 + usize::from(d)] = below(256)?,
+        Field::DataType => {
+            let ty = TYPES.get(value as usize).ok_or_else(|| format!("element type {value}"))?;
+            map[5] = *ty as u8;
+        }
+        Field::Interleave => map[7] = below(3)?,
+        Field::Swizzle => map[8] = below(4)?,
+        Field::Fill => map[10] = below(2)?,
+    }
+    let sum = fnv1a(&map[..120]);
+    map[120..].copy_from_slice(&sum.to_le_bytes());
+    Ok(())
+}
+
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ byte as u64).wrapping_mul(0x100_0000_01b3))
 }

@@ -129,6 +129,10 @@ pub(crate) struct InFlight {
     copies: Vec<Copies>,
     groups: Vec<Groups>,
     warps_per_cta: u32,
+    /// By warp: the generation of the cluster's barrier that lanes have arrived at, and which have not waited yet.
+    arrived: Vec<(u32, u32)>,
+    /// By warp: what `setmaxnreg` has asked for.
+    registers: Vec<Vec<u32>>,
     /// A copy that failed when it landed: whose, and how.
     pub(super) failed: Option<Box<(Issuer, Fault)>>,
     /// Counts what others may wait for, so that the scheduler sees whether anything happens.
@@ -157,7 +161,27 @@ impl InFlight {
         let groups = Groups { committed: none, read: none, done: none, last: none };
         self.groups.resize((ctas * warps) as usize, groups);
         self.warps_per_cta = warps;
+        self.arrived.clear();
+        self.arrived.resize((ctas * warps) as usize, (0, 0));
+        self.registers.clear();
+        self.registers.resize((ctas * warps) as usize, Vec::new());
         self.failed = None;
+    }
+
+    /// A warp's arrivals at the cluster's barrier: the generation, and the lanes that have yet to wait.
+    pub(crate) fn arrived(&mut self, rank: u32, warp: u32) -> &mut (u32, u32) {
+        let slot = self.slot(rank, warp);
+        &mut self.arrived[slot]
+    }
+
+    /// A warp's next `setmaxnreg`. What another warp of its warpgroup asked for in its place, if that differs.
+    pub(crate) fn set_registers(&mut self, rank: u32, warp: u32, count: u32) -> Option<u32> {
+        let slot = self.slot(rank, warp);
+        self.registers[slot].push(count);
+        let nth = self.registers[slot].len() - 1;
+        let first = slot - warp as usize % 4;
+        let last = (first + 4).min(slot + (self.warps_per_cta - warp) as usize);
+        self.registers[first..last].iter().filter_map(|of| of.get(nth).copied()).find(|other| *other != count)
     }
 
     /// Something has happened that others may wait for.

@@ -84,6 +84,15 @@ pub(crate) type Entry = (&'static str, fn(&mut Lower, &ast::Instruction) -> Resu
 
 /// Every family, asked in this order.
 const FAMILIES: &[&[Entry]] = &[
+    // First, for `st.async` and `red.async` among the others' opcodes.
+    copy_async::TABLE,
+    bulk::TABLE,
+    tensor_copy::TABLE,
+    tensormap::TABLE,
+    mbarrier::TABLE,
+    fence::TABLE,
+    cluster::TABLE,
+    control_hopper::TABLE,
     control::TABLE,
     float::TABLE,
     half::TABLE,
@@ -106,14 +115,6 @@ const FAMILIES: &[&[Entry]] = &[
     wmma::TABLE,
     matrix_copy::TABLE,
     wgmma::TABLE,
-    copy_async::TABLE,
-    bulk::TABLE,
-    tensor_copy::TABLE,
-    tensormap::TABLE,
-    mbarrier::TABLE,
-    fence::TABLE,
-    cluster::TABLE,
-    control_hopper::TABLE,
 ];
 
 /// What an instruction runs. Unsafe because it may be compiled for a CPU's extensions; whoever makes an [`Inst`] has
