@@ -282,7 +282,7 @@ fn brkpt(_: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     Ok(Inst::new(|x, _| x.fault(FaultKind::Trap, "breakpoint", "the program executed a breakpoint")))
 }
 
-/// Time does not pass here: the warp gives up its turn.
+/// Time does not pass here; turns end by themselves.
 fn nanosleep(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
     m.ty()?;
