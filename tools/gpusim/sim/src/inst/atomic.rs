@@ -69,7 +69,7 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let b = elements(cx, first + 1, false)?;
     let c = if op == "cas" { cx.src(operand(i, first + 2)?, ty)? } else { Reg::NONE };
     let address = cx.address(operand(i, first)?)?;
-    let strong = Strong { atomic: true, acquire: acquire || both, release: release || both, scope, element: ty.bytes() };
+    let strong = Strong { atomic: true, acquire: acquire || both, release: release || both, scope };
     let bytes = ty.bytes() * count as u32;
     let access = Access { bytes, align: bytes, reads: true, writes: true, strong: Some(strong) };
     let atomic = Atomic { space, access, update, size: ty.bytes(), wide: address.wide, d, b };
