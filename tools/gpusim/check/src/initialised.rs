@@ -12,6 +12,12 @@ pub struct Initialised {
     pages: Box<[OnceLock<Box<[AtomicU64]>>]>,
 }
 
+impl std::fmt::Debug for Initialised {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Initialised").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
 impl Initialised {
     /// Nothing of `bytes` bytes is written.
     pub fn new(bytes: u64) -> Self {

@@ -39,8 +39,10 @@ impl std::fmt::Debug for Device {
 impl Device {
     /// A device with empty memory.
     pub fn new(settings: Settings) -> Device {
+        let mut memory = GlobalMemory::new(settings.memory_bytes);
+        memory.follow_writes = settings.checks && settings.check_global_init;
         Device {
-            memory: RwLock::new(GlobalMemory::new(settings.memory_bytes)),
+            memory: RwLock::new(memory),
             limits: Mutex::new(Limits::default()),
             output: Mutex::new(Box::new(std::io::stdout())),
             settings,
@@ -118,6 +120,7 @@ impl Device {
         }
         let memory = self.memory();
         let to = memory.host(dst, bytes.len() as u64)?;
+        memory.wrote(dst, bytes.len() as u64);
         // SAFETY: `host` checked the range, which lives while the lock is held. `copy`, because a host range mapped
         // into the device may be the source too.
         unsafe { std::ptr::copy(bytes.as_ptr(), to, bytes.len()) };
@@ -149,6 +152,7 @@ impl Device {
         }
         let memory = self.memory();
         let (to, from) = (memory.host(dst, bytes)?, memory.host(src, bytes)?);
+        memory.wrote(dst, bytes);
         // SAFETY: `host` checked both ranges, which live while the lock is held.
         unsafe { std::ptr::copy(from, to, bytes as usize) };
         Ok(())
@@ -166,6 +170,7 @@ impl Device {
         }
         let memory = self.memory();
         let to = memory.host(dst, bytes)?;
+        memory.wrote(dst, bytes);
         if let [byte] = pattern {
             // SAFETY: `host` checked the range, which lives while the lock is held.
             unsafe { std::ptr::write_bytes(to, *byte, count as usize) };

@@ -42,6 +42,12 @@ pub struct Settings {
     /// `GPUSIM_CHECKS`: races, barrier divergence, uninitialised shared memory. Bounds, alignment and freed memory are
     /// always checked.
     pub checks: bool,
+    /// `GPUSIM_CHECK_SHARED_RACES`: races in shared memory; on.
+    pub check_shared_races: bool,
+    /// `GPUSIM_CHECK_GLOBAL_RACES`: races in global memory; on.
+    pub check_global_races: bool,
+    /// `GPUSIM_CHECK_SHARED_INIT`: reads of shared memory that nothing has written; on.
+    pub check_shared_init: bool,
     /// `GPUSIM_CHECK_GLOBAL_INIT`: also report reads of global memory that nothing has written.
     pub check_global_init: bool,
     /// `GPUSIM_TENSOR` (or `GPUSIM_ARITHMETIC`): `exact` or `fast`.
@@ -70,6 +76,9 @@ impl Default for Settings {
             seed: 0,
             schedule: Schedule::default(),
             checks: true,
+            check_shared_races: true,
+            check_global_races: true,
+            check_shared_init: true,
             check_global_init: false,
             arithmetic: Arithmetic::default(),
             tensor_arch: None,
@@ -114,6 +123,9 @@ impl Settings {
         settings.instruction_limit = number("GPUSIM_INSTRUCTION_LIMIT", settings.instruction_limit)?;
         settings.memory_bytes = number("GPUSIM_MEMORY", settings.memory_bytes)?;
         settings.checks = flag("GPUSIM_CHECKS", settings.checks)?;
+        settings.check_shared_races = flag("GPUSIM_CHECK_SHARED_RACES", settings.check_shared_races)?;
+        settings.check_global_races = flag("GPUSIM_CHECK_GLOBAL_RACES", settings.check_global_races)?;
+        settings.check_shared_init = flag("GPUSIM_CHECK_SHARED_INIT", settings.check_shared_init)?;
         settings.check_global_init = flag("GPUSIM_CHECK_GLOBAL_INIT", settings.check_global_init)?;
         settings.report = lookup("GPUSIM_REPORT").filter(|path| !path.is_empty()).map(PathBuf::from);
         if let Some(text) = lookup("GPUSIM_TENSOR").or_else(|| lookup("GPUSIM_ARITHMETIC")) {

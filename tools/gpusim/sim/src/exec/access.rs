@@ -1,8 +1,11 @@
 //! The one place where instructions get at memory: bounds, alignment, freed memory, and the seam of races and counters.
 
+use gpusim_check::AccessKind;
+
+use super::observe::{Same, Told};
 use super::{Exec, Fault, FaultKind};
 use crate::MemoryError;
-use crate::inst::Flow;
+use crate::inst::{Flow, Inst};
 use crate::memory::window;
 
 /// A state space as an instruction names it.
@@ -39,6 +42,8 @@ pub(crate) struct Strong {
     pub acquire: bool,
     pub release: bool,
     pub scope: Scope,
+    /// Bytes of an element: of a vector each is an access of its own.
+    pub element: u32,
 }
 
 /// Scope of a strong access or fence.
@@ -86,7 +91,48 @@ impl Exec<'_> {
     #[inline(always)]
     pub(crate) fn locate(&mut self, space: MemSpace, at: &[u64; 32], access: Access) -> Result<Hosts, Flow> {
         let all = self.find(space, at, access)?;
-        self.observe(space, at, access)?;
+        if self.launch.observed {
+            self.observe(space, at, access)?;
+        }
+        Ok(all)
+    }
+
+    /// As [`Exec::locate`] for plain stores: lanes that store the same value to the same place do not race.
+    #[inline(always)]
+    pub(crate) fn locate_store(
+        &mut self,
+        space: MemSpace,
+        at: &[u64; 32],
+        access: Access,
+        same: (&Inst, Same),
+    ) -> Result<Hosts, Flow> {
+        let all = self.find(space, at, access)?;
+        if self.launch.observed {
+            self.observe_store(space, at, access, same)?;
+        }
+        Ok(all)
+    }
+
+    /// As [`Exec::locate`] for the rows of `ldmatrix` and `stmatrix`.
+    #[inline(always)]
+    pub(crate) fn locate_matrix(
+        &mut self,
+        space: MemSpace,
+        at: &[u64; 32],
+        access: Access,
+        matrices: usize,
+    ) -> Result<Hosts, Flow> {
+        let all = self.find(space, at, access)?;
+        if self.launch.observed {
+            let kind = if access.writes { AccessKind::Write } else { AccessKind::Read };
+            let (bytes, matrices) = (access.bytes, matrices as u32);
+            self.observe_as(
+                space,
+                at,
+                Told { mask: self.mask, failed: 0, bytes, element: bytes, kind, matrices },
+                None,
+            )?;
+        }
         Ok(all)
     }
 
@@ -135,17 +181,11 @@ impl Exec<'_> {
             MemSpace::Local => self.locate_local(&mut all, access)?,
             MemSpace::Param => self.locate_param(&mut all, access)?,
         }
+        if self.launch.global_init && matches!(space, MemSpace::Global | MemSpace::Generic) {
+            self.initialised(at, access)?;
+        }
         Ok(all)
     }
-
-    /// Where the checks of races and initialised bytes and the counters of traffic are told of an access.
-    #[inline(always)]
-    fn observe(&mut self, _space: MemSpace, _at: &[u64; 32], _access: Access) -> Result<(), Flow> {
-        Ok(())
-    }
-
-    /// Where the race check is told that lanes of the warp are ordered.
-    pub(super) fn warp_synced(&mut self, _lanes: u32) {}
 
     /// The host address of one address in a space, for copies that are no lane's access. It counts as an access of no
     /// kind; who copies tells the checks.
@@ -164,6 +204,9 @@ impl Exec<'_> {
             MemSpace::Shared => self.locate_shared(&mut all, access)?,
             MemSpace::Local => self.locate_local(&mut all, access)?,
             MemSpace::Param => self.locate_param(&mut all, access)?,
+        }
+        if self.launch.global_init && matches!(space, MemSpace::Global | MemSpace::Generic) {
+            self.initialised(&[at; 32], access)?;
         }
         let lane = self.mask.trailing_zeros() as usize & 31;
         Ok(all[lane] as *mut u8)

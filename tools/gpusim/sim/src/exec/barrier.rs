@@ -20,6 +20,8 @@ pub(crate) struct Barrier {
     expected: Option<u32>,
     /// Generations completed.
     pub generation: u32,
+    /// Lanes that wait, by warp.
+    waiting: [u32; 32],
     /// Lanes that have arrived without their whole warp, by warp.
     partial: [u32; 32],
     popc: u32,
@@ -93,15 +95,18 @@ impl Exec<'_> {
         if let Some(expected) = count.filter(|expected| barrier.arrived > *expected) {
             let message =
                 format!("{} threads arrived at barrier {id}, which expects {expected}", barrier.arrived);
-            return Err(self.fault(FaultKind::Check, "barrier", message));
+            return Err(self.fault(FaultKind::Check, "barrier divergence", message));
         }
+        self.barrier_arrived(id);
         Ok(())
     }
 
     /// After [`Exec::barrier_arrive`] of a `bar.sync` or `bar.red`: the flow that waits until the barrier opens.
     pub(crate) fn barrier_wait(&mut self, id: u32) -> Flow {
-        let generation = self.cta.barriers[id as usize].generation;
-        self.cta.open_barriers();
+        let barrier = &mut self.cta.barriers[id as usize];
+        let generation = barrier.generation;
+        barrier.waiting[self.warp.index as usize] |= self.mask;
+        self.open_barriers();
         self.wait = Wait::Barrier { id, generation };
         Flow::Wait
     }
@@ -145,20 +150,21 @@ impl Exec<'_> {
 }
 
 impl Barrier {
-    /// Opens the barrier if all have come; `absent` threads of the CTA have exited or were never launched.
-    pub(super) fn open(&mut self, threads: u32, absent: u32) -> bool {
+    /// Opens the barrier if all have come; `absent` threads of the CTA have exited or were never launched. Returns the
+    /// lanes that waited, by warp.
+    pub(super) fn open(&mut self, threads: u32, absent: u32) -> Option<[u32; 32]> {
         let complete = match self.expected {
             Some(expected) => self.arrived >= expected,
             None => self.arrived > 0 && self.arrived + absent >= threads,
         };
         if !complete {
-            return false;
+            return None;
         }
         self.results[self.generation as usize % 4] = (self.popc, !self.nand, self.or);
         self.generation = self.generation.wrapping_add(1);
         (self.arrived, self.expected, self.popc, self.or, self.nand) = (0, None, 0, false, false);
         self.partial = [0; 32];
-        true
+        Some(std::mem::take(&mut self.waiting))
     }
 
     /// Threads that have arrived, and those expected.

@@ -59,14 +59,15 @@ impl CtaState {
     /// Threads have exited.
     pub(super) fn exited(&mut self, threads: u32) {
         self.absent += threads;
-        self.open_barriers();
     }
 
-    /// Opens barriers at which all have arrived.
-    pub(crate) fn open_barriers(&mut self) {
+    /// Opens barriers at which all have arrived, and tells which, with the lanes that waited there by warp.
+    pub(super) fn open_barriers(&mut self, mut opened: impl FnMut(u32, &[u32; 32])) {
         let (threads, absent) = (self.warps * 32, self.absent);
-        for barrier in &mut self.barriers {
-            barrier.open(threads, absent);
+        for (id, barrier) in (0..).zip(&mut self.barriers) {
+            if let Some(waiting) = barrier.open(threads, absent) {
+                opened(id, &waiting);
+            }
         }
     }
 }

@@ -1,9 +1,12 @@
 //! A launch: its configuration, the grid, and the threads that run it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use gpusim_check::{Counters, Initialised, LaunchCheck};
+
 use super::cta::Cluster;
+use super::observe;
 use super::rng::Rng;
 use super::schedule;
 use crate::module::{FunctionInfo, Program};
@@ -63,6 +66,19 @@ pub(crate) struct LaunchState<'l> {
     /// Warp instructions of all workers, as of their last reports.
     pub executed: AtomicU64,
     pub stop: AtomicBool,
+    /// Races and initialised shared memory; None if they are not checked.
+    pub check: Option<Arc<LaunchCheck>>,
+    /// Whether accesses are counted: a report was asked for.
+    pub counted: bool,
+    /// Whether somebody wants to know of accesses.
+    pub observed: bool,
+    /// Whether reads of global memory that nothing has written are faults.
+    pub global_init: bool,
+    /// Whether several host threads run CTAs, and what they exclude each other by: see [`super::Exec::hold`].
+    pub parallel: bool,
+    pub strong: Mutex<()>,
+    /// What the workers have counted.
+    pub totals: Mutex<Counters>,
 }
 
 impl LaunchState<'_> {
@@ -144,6 +160,10 @@ pub(crate) struct WorkerState {
     pub executed: u64,
     /// The same, counted at each instruction.
     pub counted: u64,
+    /// Per instruction, lanes that did not take part, if the launch is counted.
+    idle: Vec<u64>,
+    /// Traffic and barriers.
+    pub counters: Counters,
 }
 
 impl WorkerState {
@@ -160,16 +180,41 @@ impl WorkerState {
             time_is_up: false,
             executed: 0,
             counted: 0,
+            idle: vec![0; code],
+            counters: Counters::default(),
         };
         worker.refresh(launch);
         worker
     }
 
     #[inline(always)]
-    pub(crate) fn count(&mut self, pc: u32) {
+    pub(crate) fn count(&mut self, pc: u32, lanes: u32) {
         self.counted += 1;
         // SAFETY: one count per instruction of the program, and `pc` is the index of one.
         unsafe { *self.counts.get_unchecked_mut(pc as usize) += 1 }
+        if lanes != u32::MAX {
+            // SAFETY: as above.
+            unsafe { *self.idle.get_unchecked_mut(pc as usize) += u64::from(lanes.count_zeros()) }
+        }
+    }
+
+    /// Takes back the count of an instruction that will run again.
+    pub(crate) fn uncount(&mut self, pc: u32, lanes: u32) {
+        self.counts[pc as usize] -= 1;
+        self.idle[pc as usize] -= u64::from(lanes.count_zeros());
+    }
+
+    /// All that was counted, with instructions by their index in the program.
+    fn into_counters(mut self) -> Counters {
+        let each = self.counts.iter().zip(&self.idle);
+        self.counters.executed = each.map(|(warps, idle)| (*warps, warps * 32 - idle)).collect();
+        self.counters
+    }
+
+    /// The start of the allocation that holds an address, and which of its bytes were written, if that is known.
+    pub(crate) fn initialised(&self, at: u64) -> Option<(u64, &Initialised)> {
+        let region = self.kept.get(self.region(at).checked_sub(1)?)?;
+        Some((region.base, region.written.as_deref()?))
     }
 
     /// Takes over changes of the device's allocations; false if there were none.
@@ -204,9 +249,11 @@ fn product(n: [u32; 3]) -> u64 {
 
 /// Runs a launch to its end.
 pub(crate) fn run(device: &Device, launch: &Launch) -> Result<(), LaunchError> {
-    let state = prepare(device, launch)?;
+    let mut state = prepare(device, launch)?;
     let threads = if state.cooperative { 1 } else { device.settings().threads.max(1) };
     let threads = (threads as u64).min(state.clusters()) as usize;
+    state.parallel = threads > 1;
+    let state = state;
     let next = AtomicU64::new(0);
     let failed: Mutex<Option<LaunchError>> = Mutex::new(None);
     let work = |number: u64| {
@@ -216,6 +263,10 @@ pub(crate) fn run(device: &Device, launch: &Launch) -> Result<(), LaunchError> {
             state.stop.store(true, Ordering::Relaxed);
             let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             failed.get_or_insert(error);
+        }
+        if state.counted {
+            let mut totals = state.totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *totals += &worker.into_counters();
         }
     };
     if threads <= 1 {
@@ -232,7 +283,10 @@ pub(crate) fn run(device: &Device, launch: &Launch) -> Result<(), LaunchError> {
     let _ = device.output().flush();
     match failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
         Some(error) => Err(error),
-        None => Ok(()),
+        None => {
+            super::totals::report(&state);
+            Ok(())
+        }
     }
 }
 
@@ -285,6 +339,7 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
     }
     let program = function.program();
     let info = &program.functions[function.index()];
+    let settings = device.settings();
     let frames = Frames { entry: (info.slots, info.preds), callee: program.callee_frame };
     let stack = if info.recursive { device.limits().stack_bytes } else { 0 };
     let local_bytes = (u64::from(info.stack_bytes) + stack).next_multiple_of(16).min(1 << 24) as u32;
@@ -306,6 +361,13 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
         resident: (resident / product(cluster)).max(1),
         executed: AtomicU64::new(0),
         stop: AtomicBool::new(false),
+        check: observe::launch_check(settings, threads as u32, shared as u32),
+        counted: settings.report.is_some(),
+        observed: settings.checks || settings.report.is_some(),
+        global_init: settings.checks && settings.check_global_init,
+        parallel: false,
+        strong: Mutex::new(()),
+        totals: Mutex::default(),
     })
 }
 

@@ -19,6 +19,7 @@ struct Position {
 pub(super) fn start_cluster(launch: &LaunchState, cluster: &mut Cluster, index: u64) {
     let shared = launch.dynamic_base - window::SHARED_RESERVED + launch.dynamic_shared;
     cluster.reset(index, &launch.cta_ids(index), launch.threads(), shared);
+    cluster.state.start_check(launch);
     for cta in &mut cluster.ctas {
         for warp in &mut cta.warps {
             let position =

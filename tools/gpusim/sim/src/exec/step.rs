@@ -58,7 +58,7 @@ impl Exec<'_> {
                     if inst.guard == Pred::NONE { self.active } else { self.active & self.pred(inst.guard) };
                 left = left.saturating_sub(1);
                 if self.mask != 0 {
-                    self.worker.count(pc);
+                    self.worker.count(pc, self.mask);
                     // SAFETY: lowering made the instruction for this CPU.
                     let flow = unsafe { (inst.run)(self, inst) };
                     if flow != Flow::Next {
@@ -79,6 +79,10 @@ impl Exec<'_> {
                 Flow::Next => self.warp.groups.push(group(self.active, pc, self.depth, Wait::Ready)),
                 Flow::Regroup => {}
                 Flow::Wait => {
+                    // It runs again, except those at `bar.warp.sync`, which others release.
+                    if !matches!(self.wait, Wait::WarpSync(_)) {
+                        self.worker.uncount(self.pc, self.mask);
+                    }
                     self.warp.groups.push(group(self.mask, self.pc, self.depth, self.wait));
                     let rest = self.active & !self.mask;
                     if rest != 0 {
@@ -114,6 +118,7 @@ impl Exec<'_> {
         self.add_group(self.active & !lanes, self.next, self.depth);
         self.look_again();
         self.cta.exited(lanes.count_ones());
+        self.open_barriers();
         self.cluster.exited(self.cta.rank, lanes.count_ones());
         Flow::Regroup
     }

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use gpusim_check::StrongOp;
 use gpusim_num::half::{Half, Modifiers};
 use gpusim_ptx::ast;
 
 use super::memory::{cache_hints, scope, space};
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand};
-use crate::exec::{Access, Exec, MemSpace, Scope, Strong};
+use crate::exec::{Access, Exec, MemSpace, Scope, Strong, Told};
 use crate::memory::window;
 
 pub(super) const TABLE: &[Entry] = &[("atom", atom), ("red", atom)];
@@ -20,6 +21,8 @@ struct Atomic {
     space: MemSpace,
     access: Access,
     update: Update,
+    /// `cas`.
+    compares: bool,
     /// Bytes of an element.
     size: u32,
     wide: bool,
@@ -69,10 +72,10 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let b = elements(cx, first + 1, false)?;
     let c = if op == "cas" { cx.src(operand(i, first + 2)?, ty)? } else { Reg::NONE };
     let address = cx.address(operand(i, first)?)?;
-    let strong = Strong { atomic: true, acquire: acquire || both, release: release || both, scope };
+    let strong = Strong { atomic: true, acquire: acquire || both, release: release || both, scope, element: ty.bytes() };
     let bytes = ty.bytes() * count as u32;
     let access = Access { bytes, align: bytes, reads: true, writes: true, strong: Some(strong) };
-    let atomic = Atomic { space, access, update, size: ty.bytes(), wide: address.wide, d, b };
+    let atomic = Atomic { space, access, update, compares: op == "cas", size: ty.bytes(), wide: address.wide, d, b };
     Ok(Inst { a: address.base, imm: address.offset, c, ..Inst::new(run).with_data(atomic) })
 }
 
@@ -128,10 +131,11 @@ fn values(x: &Exec, reg: Reg, size: u32) -> [u64; 32] {
 fn run(x: &mut Exec, i: &Inst) -> Flow {
     let atomic = i.data::<Atomic>();
     let at = x.addresses(i.a, atomic.wide, i.imm);
-    let hosts = match x.locate(atomic.space, &at, atomic.access) {
+    let hosts = match x.find(atomic.space, &at, atomic.access) {
         Ok(hosts) => hosts,
         Err(flow) => return flow,
     };
+    let _held = x.hold();
     // f32 sums in global memory flush subnormals, those in shared memory do not.
     let flushes = |at: u64| match atomic.space {
         MemSpace::Shared => false,
@@ -139,6 +143,8 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
         _ => true,
     };
     let c = values(x, i.c, atomic.size);
+    // Lanes whose `cas` found another value, which therefore only read.
+    let mut failed = 0u32;
     for (n, b) in atomic.b.iter().enumerate() {
         let b = values(x, *b, atomic.size);
         let mut old = [0u64; 32];
@@ -148,6 +154,7 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
             // SAFETY: `locate` checked bounds and alignment; device memory is shared between threads of a launch, which
             // use atomic operations where the program does.
             old[lane] = unsafe { exchange(host, atomic.size, update) };
+            failed |= u32::from(atomic.compares && old[lane] != b[lane]) << lane;
         }
         let Some(d) = atomic.d.get(n) else { continue };
         match atomic.size {
@@ -155,7 +162,19 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
             _ => x.write(*d, &old.map(|v| v as u32)),
         }
     }
-    Flow::Next
+    match observe(x, atomic, &at, failed) {
+        Ok(()) => Flow::Next,
+        Err(flow) => flow,
+    }
+}
+
+/// Tells checks and counters.
+fn observe(x: &mut Exec, atomic: &Atomic, at: &[u64; 32], failed: u32) -> Result<(), Flow> {
+    let Some(strong) = atomic.access.strong.filter(|_| x.launch.observed) else { return Ok(()) };
+    let op = if atomic.d.is_empty() { StrongOp::Red } else { StrongOp::Rmw };
+    let (bytes, element, kind) = (atomic.access.bytes, strong.element, strong.kind(op));
+    let told = Told { mask: x.mask, failed, bytes, element, kind, matrices: 0 };
+    x.observe_as(atomic.space, at, told, None)
 }
 
 /// Replaces the value at a host address by `update` of it, and returns the old one.

@@ -101,7 +101,7 @@ fn run_bar(x: &mut Exec, i: &Inst) -> Flow {
         return flow;
     }
     if kind == Kind::Arrive {
-        x.cta.open_barriers();
+        x.open_barriers();
         return Flow::Next;
     }
     x.barrier_wait(id)

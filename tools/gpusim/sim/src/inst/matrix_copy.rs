@@ -83,7 +83,7 @@ fn rows(x: &mut Exec, i: &Inst, access: Access) -> Result<[u64; 32], Flow> {
     }
     let at = x.addresses(i.a, i.aux != 0, i.imm);
     x.mask = u32::MAX >> (32 - 8 * i.regs().len());
-    let hosts = x.locate(i.data::<Copy>().space, &at, access);
+    let hosts = x.locate_matrix(i.data::<Copy>().space, &at, access, i.regs().len());
     x.mask = u32::MAX;
     hosts
 }

@@ -3,7 +3,7 @@
 use gpusim_ptx::ast::{self, Space};
 
 use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
-use crate::exec::{Access, Exec, MemSpace, Scope, Strong};
+use crate::exec::{Access, Exec, MemSpace, Same, Scope, Strong};
 
 pub(super) const TABLE: &[Entry] = &[
     ("ld", ld),
@@ -57,7 +57,7 @@ pub(crate) fn cache_hints(m: &mut Mods) -> bool {
 
 /// Strength and scope of a load or store.
 fn strength(m: &mut Mods) -> Result<Option<Strong>, LowerError> {
-    let strong = |acquire, release, scope| Some(Strong { atomic: false, acquire, release, scope });
+    let strong = |acquire, release, scope| Some(Strong { atomic: false, acquire, release, scope, element: 0 });
     m.take("weak");
     if m.take("volatile") {
         return Ok(strong(false, false, Scope::Sys));
@@ -126,6 +126,7 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
         }
     }
     let bytes = ty.bytes() * list.len() as u32;
+    let strong = strong.map(|strong| Strong { element: ty.bytes(), ..strong });
     let access = Access { bytes, align: bytes, reads: !store, writes: store, strong };
     Ok(Memory { space, access, elements: elements?, wide, offset, base, ty })
 }
@@ -136,7 +137,15 @@ fn inst(memory: Memory, run: Run) -> Inst {
     let space = SPACES.iter().position(|space| *space == memory.space).unwrap_or(0) as u32;
     let strong = u32::from(memory.access.strong.is_some());
     let aux = u32::from(memory.wide) | strong << 1 | space << 4 | memory.access.bytes << 8;
-    Inst { d, a, imm, aux, ..Inst::new(run).with_regs(memory.elements).with_data(memory.access) }
+    let outer = if strong == 0 { run } else { run_strong };
+    Inst { d, a, imm, aux, ..Inst::new(outer).with_regs(memory.elements).with_data((memory.access, run)) }
+}
+
+/// A strong access: its data and what the checks know of it change together.
+fn run_strong(x: &mut Exec, i: &Inst) -> Flow {
+    let _held = x.hold();
+    // SAFETY: lowering made the instruction for this CPU.
+    unsafe { (i.data::<(Access, Run)>().1)(x, i) }
 }
 
 /// By the number in bits 4 to 7 of `aux`.
@@ -153,13 +162,26 @@ const SPACES: [MemSpace; 8] = [
 
 /// The host addresses of the memory operand of a load or store.
 #[inline(always)]
-fn hosts(x: &mut Exec, i: &Inst, store: bool) -> Result<[u64; 32], Flow> {
-    let space = SPACES[(i.aux >> 4 & 7) as usize];
-    let bytes = i.aux >> 8;
-    let weak = Access { bytes, align: bytes, reads: !store, writes: store, strong: None };
-    let access = if i.aux & 2 == 0 { weak } else { *i.data::<Access>() };
+fn hosts(x: &mut Exec, i: &Inst) -> Result<[u64; 32], Flow> {
+    let (space, access) = access(i, false);
     let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
     x.locate(space, &at, access)
+}
+
+/// The same of a store; `same` tells whether two lanes store the same value.
+#[inline(always)]
+fn store_hosts(x: &mut Exec, i: &Inst, same: Same) -> Result<[u64; 32], Flow> {
+    let (space, access) = access(i, true);
+    let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
+    x.locate_store(space, &at, access, (i, same))
+}
+
+#[inline(always)]
+fn access(i: &Inst, store: bool) -> (MemSpace, Access) {
+    let bytes = i.aux >> 8;
+    let weak = Access { bytes, align: bytes, reads: !store, writes: store, strong: None };
+    let access = if i.aux & 2 == 0 { weak } else { i.data::<(Access, Run)>().0 };
+    (SPACES[(i.aux >> 4 & 7) as usize], access)
 }
 
 macro_rules! load {
@@ -167,7 +189,7 @@ macro_rules! load {
         vectorised(
             #[inline(always)]
             |x, i| {
-                let hosts = match hosts(x, i, false) {
+                let hosts = match hosts(x, i) {
                     Ok(hosts) => hosts,
                     Err(flow) => return flow,
                 };
@@ -203,7 +225,11 @@ macro_rules! store {
         vectorised(
             #[inline(always)]
             |x, i| {
-                let hosts = match hosts(x, i, true) {
+                let same: Same = |x, i, a, b| {
+                    let value = |reg: Reg, lane| x.read_lane::<$lane>(reg, lane) as $memory;
+                    i.regs().iter().all(|reg| value(*reg, a) == value(*reg, b))
+                };
+                let hosts = match store_hosts(x, i, same) {
                     Ok(hosts) => hosts,
                     Err(flow) => return flow,
                 };
@@ -274,7 +300,7 @@ fn st(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
 }
 
 fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
-    let hosts = match hosts(x, i, false) {
+    let hosts = match hosts(x, i) {
         Ok(hosts) => hosts,
         Err(flow) => return flow,
     };
@@ -287,7 +313,10 @@ fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
 }
 
 fn run_st128(x: &mut Exec, i: &Inst) -> Flow {
-    let hosts = match hosts(x, i, true) {
+    let same: Same = |x, i, a, b| {
+        [i.d, Reg(i.d.0 + 2)].iter().all(|reg| x.read_lane::<u64>(*reg, a) == x.read_lane::<u64>(*reg, b))
+    };
+    let hosts = match store_hosts(x, i, same) {
         Ok(hosts) => hosts,
         Err(flow) => return flow,
     };

@@ -27,6 +27,7 @@
 mod lanes;
 mod lower;
 mod types;
+mod work;
 
 mod approx;
 mod atomic;
@@ -71,6 +72,7 @@ mod tensormap;
 pub(crate) use lanes::{Elem, map1, map2, map3, map4, test2};
 pub(crate) use lower::{Address, Lower, LowerError, Mods, Place, RegInfo, Symbol, immediate, operand};
 pub(crate) use types::Ty;
+pub(crate) use work::Work;
 
 use std::any::Any;
 use std::fmt;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gpusim_check::Initialised;
+
 use super::{Buffer, window};
 use crate::MemoryError;
 
@@ -19,6 +21,8 @@ pub(crate) struct Region {
     pub base: u64,
     pub bytes: u64,
     pub buffer: Arc<Buffer>,
+    /// Which bytes were ever written, if that is followed.
+    pub written: Option<Arc<Initialised>>,
 }
 
 /// All allocations of a device. Addresses are given out in rising order and come back only when the window has been
@@ -34,6 +38,8 @@ pub(crate) struct GlobalMemory {
     heap: BTreeMap<u64, u64>,
     /// Changes with every allocation and free: a launch's snapshot is good while it stays the same.
     generation: u64,
+    /// Whether it is followed which bytes of later allocations are written.
+    pub follow_writes: bool,
 }
 
 impl GlobalMemory {
@@ -47,6 +53,7 @@ impl GlobalMemory {
             used: 0,
             heap: BTreeMap::new(),
             generation: 0,
+            follow_writes: false,
         }
     }
 
@@ -75,7 +82,8 @@ impl GlobalMemory {
         let Some(buffer) = Buffer::new(bytes) else { return Err(error) };
         self.next = base + bytes + GAP;
         self.used += bytes;
-        self.live.insert(base, Region { base, bytes, buffer: Arc::new(buffer) });
+        let written = self.follow_writes.then(|| Arc::new(Initialised::new(bytes)));
+        self.live.insert(base, Region { base, bytes, buffer: Arc::new(buffer), written });
         self.generation += 1;
         Ok(base)
     }
@@ -162,7 +170,8 @@ impl GlobalMemory {
         }
         // Mapped anew: what was freed here before is forgotten.
         self.freed.retain(|&start, &mut size| start + size <= base || start >= end);
-        self.live.insert(base, Region { base, bytes, buffer: Arc::new(Buffer::foreign(ptr)) });
+        let buffer = Arc::new(Buffer::foreign(ptr));
+        self.live.insert(base, Region { base, bytes, buffer, written: None });
         self.generation += 1;
         Ok(())
     }
@@ -193,6 +202,14 @@ impl GlobalMemory {
                 Ok(region.buffer.ptr().wrapping_add((ptr - region.base) as usize))
             }
             _ => Err(self.explain(ptr, bytes)),
+        }
+    }
+
+    /// The host writes bytes inside one allocation.
+    pub(crate) fn wrote(&self, ptr: u64, bytes: u64) {
+        let region = self.region(ptr);
+        if let Some((region, written)) = region.and_then(|region| Some((region, region.written.as_ref()?))) {
+            written.mark(ptr - region.base, bytes);
         }
     }
 

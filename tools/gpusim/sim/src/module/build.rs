@@ -187,6 +187,8 @@ impl<'b> Builder<'b> {
     fn allocate(&mut self, variable: &Variable) -> Result<Place, LoadError> {
         let bytes = layout::size(variable);
         let address = self.device.alloc(bytes.max(1), layout::align(variable))?;
+        // Variables start as zeros.
+        self.device.memory().wrote(address, bytes);
         self.allocations.push(address);
         if !variable.init.is_empty() {
             self.initialised.push((variable.clone(), address));
@@ -518,6 +520,7 @@ fn lower_function(
             line: i.line,
             name: inst::name(i).into(),
             location: i.location,
+            work: inst::Work::of(i),
             function: index as u32,
         });
     }

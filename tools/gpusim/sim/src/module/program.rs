@@ -3,7 +3,7 @@
 use gpusim_ptx::ast::Location;
 
 use super::{Pool, SpecialPool};
-use crate::inst::{Inst, Reg};
+use crate::inst::{Inst, Reg, Work};
 
 /// Code and constants of a module.
 pub(crate) struct Program {
@@ -36,6 +36,8 @@ pub(crate) struct Site {
     /// Opcode and modifiers.
     pub name: Box<str>,
     pub location: Option<Location>,
+    /// What it counts as.
+    pub work: Work,
     /// Index of its function.
     pub function: u32,
 }

@@ -1,0 +1,339 @@
+//! What the race check and the counters are told: accesses, barriers, the beginning of clusters.
+//!
+//! [`ClusterState::check`](super::cta::ClusterState::check) holds the checks of the running cluster, None with
+//! `GPUSIM_CHECKS=off`. An instruction tells them something with [`Exec::tell`] (a finding becomes the fault that it
+//! returns) or, where nothing can be found, through `x.cluster.check.as_mut()`; it names itself by [`Exec::warp_id`] and
+//! [`Exec::site`]. Traffic goes to `x.worker.counters` if `x.launch.counted`. Accesses that go through [`Exec::locate`] need
+//! neither.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use gpusim_check::{
+    AccessKind, ClusterCheck, Engine, Finding, Geometry, LaunchCheck, Missing, Sem, Space, StrongOp, WarpId,
+};
+
+use super::cta::ClusterState;
+use super::launch::LaunchState;
+use super::{Access, Exec, Fault, FaultKind, MemSpace, Scope, Strong, found};
+use crate::Settings;
+use crate::inst::{Flow, Inst};
+use crate::memory::window;
+
+/// Whether two lanes store the same value.
+pub(crate) type Same = fn(&Exec, &Inst, usize, usize) -> bool;
+
+/// The checks of a launch; None if it is not checked.
+pub(super) fn launch_check(settings: &Settings, threads: u32, shared: u32) -> Option<Arc<LaunchCheck>> {
+    let which = gpusim_check::Settings {
+        shared_races: settings.check_shared_races,
+        global_races: settings.check_global_races,
+        shared_uninitialised: settings.check_shared_init,
+        unique_bytes: settings.report.is_some(),
+    };
+    let geometry = Geometry { threads, shared_bytes: window::SHARED_RESERVED + shared };
+    settings.checks.then(|| LaunchCheck::new(which, geometry))
+}
+
+/// The checks of a cluster that starts.
+pub(super) fn cluster_check(launch: &LaunchState, index: u64) -> Option<Box<ClusterCheck>> {
+    let check = launch.check.as_ref()?;
+    let [x, y, _] = launch.grid;
+    let linear = |[i, j, k]: [u32; 3]| (k * y + j) * x + i;
+    let ctas: Vec<u32> = launch.cta_ids(index).into_iter().map(linear).collect();
+    Some(Box::new(check.cluster(index as u32, &ctas)))
+}
+
+impl From<Scope> for gpusim_check::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Cta => Self::Cta,
+            Scope::Cluster => Self::Cluster,
+            Scope::Gpu => Self::Gpu,
+            Scope::Sys => Self::Sys,
+        }
+    }
+}
+
+impl Strong {
+    /// As the checks name it.
+    pub(crate) fn kind(self, op: StrongOp) -> AccessKind {
+        let sem = match (self.acquire, self.release) {
+            (false, false) => Sem::Relaxed,
+            (true, false) => Sem::Acquire,
+            (false, true) => Sem::Release,
+            (true, true) => Sem::AcqRel,
+        };
+        AccessKind::Strong { op, sem, scope: self.scope.into() }
+    }
+}
+
+impl Access {
+    /// As the checks name it.
+    fn kind(self) -> AccessKind {
+        match (self.strong, self.reads, self.writes) {
+            (None, _, true) => AccessKind::Write,
+            (None, _, false) => AccessKind::Read,
+            (Some(strong), true, true) => strong.kind(StrongOp::Rmw),
+            (Some(strong), false, true) => strong.kind(StrongOp::Store),
+            (Some(strong), ..) => strong.kind(StrongOp::Load),
+        }
+    }
+}
+
+/// An access by some lanes, as it is told.
+#[derive(Clone, Copy)]
+pub(crate) struct Told {
+    pub mask: u32,
+    /// Those of them whose `atom.cas` found another value, and which therefore only read.
+    pub failed: u32,
+    /// Bytes per lane, and of one element of a vector.
+    pub bytes: u32,
+    pub element: u32,
+    pub kind: AccessKind,
+    /// Matrices of `ldmatrix` and `stmatrix`, 0 for other instructions.
+    pub matrices: u32,
+}
+
+impl<'r> Exec<'r> {
+    /// Excludes other host threads while the data of a strong access and what the checks know of it change together.
+    /// Nothing to exclude if there is one host thread.
+    pub(crate) fn hold(&self) -> Option<MutexGuard<'r, ()>> {
+        let launch = self.launch;
+        launch.parallel.then(|| launch.strong.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// An access of the executing lanes that [`Exec::find`] has found in order.
+    #[inline(never)]
+    pub(super) fn observe(&mut self, space: MemSpace, at: &[u64; 32], access: Access) -> Result<(), Flow> {
+        self.observe_as(space, at, self.told(access), None)
+    }
+
+    /// The same for a store whose lanes may write the same value to the same place.
+    #[inline(never)]
+    pub(super) fn observe_store(
+        &mut self,
+        space: MemSpace,
+        at: &[u64; 32],
+        access: Access,
+        same: (&Inst, Same),
+    ) -> Result<(), Flow> {
+        self.observe_as(space, at, self.told(access), Some(same))
+    }
+
+    fn told(&self, access: Access) -> Told {
+        let element = access.strong.map_or(access.bytes, |strong| strong.element);
+        Told { mask: self.mask, failed: 0, bytes: access.bytes, element, kind: access.kind(), matrices: 0 }
+    }
+
+    /// Tells checks and counters of an access.
+    pub(crate) fn observe_as(
+        &mut self,
+        space: MemSpace,
+        at: &[u64; 32],
+        told: Told,
+        same: Option<(&Inst, Same)>,
+    ) -> Result<(), Flow> {
+        match space {
+            MemSpace::Global => self.observe_in(Space::Global, at, told, same),
+            MemSpace::Shared => self.observe_shared(at, told, same),
+            MemSpace::Local => {
+                self.observe_local(at, told);
+                Ok(())
+            }
+            MemSpace::Param | MemSpace::Const => Ok(()),
+            MemSpace::Generic => {
+                let mut left = told.mask;
+                while left != 0 {
+                    let which = |at: u64| match at.wrapping_sub(window::SHARED) >> 40 {
+                        n @ 0..3 => n,
+                        _ => 3,
+                    };
+                    let first = which(at[left.trailing_zeros() as usize]);
+                    let mask =
+                        (0..32).fold(0, |m, lane| m | u32::from(which(at[lane]) == first) << lane) & left;
+                    left &= !mask;
+                    let told = Told { mask, ..told };
+                    match first {
+                        0 => {
+                            self.observe_shared(&at.map(|at| at.wrapping_sub(window::SHARED)), told, same)?
+                        }
+                        1 => self.observe_local(&at.map(|at| at.wrapping_sub(window::LOCAL)), told),
+                        2 => {}
+                        _ => self.observe_in(Space::Global, at, told, same)?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Local memory is interleaved: the lanes' words at one address are neighbours.
+    fn observe_local(&mut self, at: &[u64; 32], told: Told) {
+        if self.launch.counted {
+            let bytes = u64::from(told.bytes);
+            let physical = std::array::from_fn(|lane| {
+                at[lane] / bytes * bytes * 32 + lane as u64 * bytes + at[lane] % bytes
+            });
+            self.worker.counters.local(told.mask, &physical, told.bytes);
+        }
+    }
+
+    /// Takes the rank out of shared addresses.
+    fn observe_shared(
+        &mut self,
+        at: &[u64; 32],
+        told: Told,
+        same: Option<(&Inst, Same)>,
+    ) -> Result<(), Flow> {
+        const OFFSET: u64 = (1 << window::CLUSTER_RANK_SHIFT) - 1;
+        let own = u64::from(self.cta.rank);
+        let rank = |at: u64| match at >> window::CLUSTER_RANK_SHIFT {
+            0 => own,
+            rank => rank - 1,
+        };
+        let all =
+            (0..32).fold(0, |all, lane| all | at[lane] & 0u64.wrapping_sub(u64::from(told.mask >> lane & 1)));
+        if all <= OFFSET {
+            return self.observe_in(Space::Shared { rank: self.cta.rank }, at, told, same);
+        }
+        let offsets = at.map(|at| at & OFFSET);
+        let mut left = told.mask;
+        while left != 0 {
+            let first = rank(at[left.trailing_zeros() as usize]);
+            let mask = (0..32).fold(0, |m, lane| m | u32::from(rank(at[lane]) == first) << lane) & left;
+            left &= !mask;
+            self.observe_in(Space::Shared { rank: first as u32 }, &offsets, Told { mask, ..told }, same)?;
+        }
+        Ok(())
+    }
+
+    fn observe_in(
+        &mut self,
+        space: Space,
+        at: &[u64; 32],
+        told: Told,
+        same: Option<(&Inst, Same)>,
+    ) -> Result<(), Flow> {
+        if self.launch.counted {
+            let counters = &mut self.worker.counters;
+            match space {
+                Space::Shared { .. } if told.matrices > 0 => {
+                    counters.matrix(told.kind.writes(), at, told.matrices)
+                }
+                Space::Shared { .. } => counters.shared(told.kind, told.mask, at, told.bytes),
+                Space::Global => counters.global(told.kind, told.mask, at, told.bytes),
+            }
+        }
+        let (warp, site) = (self.warp_id(), self.site());
+        let Some(check) = self.cluster.check.as_mut() else { return Ok(()) };
+        let mut access = |mask, at: &[u64; 32], kind| {
+            check.access(warp, Engine::Thread, space, mask, at, told.element, kind, site)
+        };
+        let mut outcome = access(told.mask & !told.failed, at, told.kind);
+        for n in 1..told.bytes / told.element.max(1) {
+            let at = at.map(|at| at.wrapping_add(u64::from(n * told.element)));
+            outcome = outcome.and_then(|()| access(told.mask, &at, told.kind));
+        }
+        if let (AccessKind::Strong { sem, scope, .. }, true) = (told.kind, told.failed != 0) {
+            let kind = AccessKind::Strong { op: StrongOp::Load, sem, scope };
+            outcome = outcome.and_then(|()| access(told.mask & told.failed, at, kind));
+        }
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(finding) => self.found(space, at, told, same, &finding),
+        }
+    }
+
+    /// A finding, unless lanes only write one value to one place.
+    #[cold]
+    fn found(
+        &mut self,
+        space: Space,
+        at: &[u64; 32],
+        told: Told,
+        same: Option<(&Inst, Same)>,
+        finding: &Finding,
+    ) -> Result<(), Flow> {
+        let alike = matches!(finding, Finding::Race(race) if race.missing == Missing::SameInstruction);
+        let Some((inst, same)) = same.filter(|_| alike) else {
+            let fault = found::fault(self.launch, finding);
+            return Err(self.fail(fault));
+        };
+        let mut kept = 0u32;
+        for lane in (0..32).filter(|lane| told.mask >> lane & 1 != 0) {
+            let twin = |other: usize| {
+                kept >> other & 1 != 0 && at[other] == at[lane] && same(self, inst, other, lane)
+            };
+            if !(0..lane).any(twin) {
+                kept |= 1 << lane;
+            }
+        }
+        let (warp, site) = (self.warp_id(), self.site());
+        self.tell(|check| check.access(warp, Engine::Thread, space, kept, at, told.bytes, told.kind, site))
+            .map(|_| ())
+    }
+
+    /// Lanes of the warp have met at `bar.warp.sync`.
+    pub(super) fn warp_synced(&mut self, lanes: u32) {
+        let warp = self.warp_id();
+        self.worker.counters.barriers.warp += 1;
+        if let Some(check) = self.cluster.check.as_mut() {
+            check.warp_sync(warp, lanes);
+        }
+    }
+
+    /// The executing lanes have arrived at a barrier of their CTA.
+    pub(super) fn barrier_arrived(&mut self, id: u32) {
+        let (warp, lanes) = (self.warp_id(), self.mask);
+        if let Some(check) = self.cluster.check.as_mut() {
+            check.barrier_arrive(warp, id, lanes);
+        }
+    }
+
+    /// Opens barriers of the CTA at which all have arrived.
+    pub(crate) fn open_barriers(&mut self) {
+        let rank = self.cta.rank;
+        let (check, counters) = (&mut self.cluster.check, &mut self.worker.counters);
+        self.cta.open_barriers(|id, waiting| {
+            counters.barriers.cta += 1;
+            let Some(check) = check.as_mut() else { return };
+            let warps = waiting.iter().enumerate().filter(|(_, lanes)| **lanes != 0);
+            let warps: Vec<_> = warps.map(|(warp, lanes)| (WarpId::new(rank, warp as u32), *lanes)).collect();
+            check.barrier_complete(rank, id, &warps);
+        });
+    }
+
+    /// Global memory that nothing has written is read (a fault), or memory is written. For `GPUSIM_CHECK_GLOBAL_INIT`.
+    #[cold]
+    pub(super) fn initialised(&mut self, at: &[u64; 32], access: Access) -> Result<(), Flow> {
+        let bytes = u64::from(access.bytes);
+        for lane in (0..32).filter(|lane| self.mask >> lane & 1 != 0) {
+            let address = at[lane];
+            let Some((base, written)) = self.worker.initialised(address) else { continue };
+            let missing = access.reads.then(|| written.first_unwritten(address - base, bytes)).flatten();
+            if let Some(missing) = missing {
+                let message = format!(
+                    "global read of {bytes} bytes at {address:#x}: nothing has written byte {missing} of the allocation \
+                     at {base:#x}"
+                );
+                let fault = Fault::new(FaultKind::Check, "uninitialised read", message);
+                return Err(self.fail(fault.at(1 << lane)));
+            }
+        }
+        if access.writes {
+            for lane in (0..32).filter(|lane| self.mask >> lane & 1 != 0) {
+                if let Some((base, written)) = self.worker.initialised(at[lane]) {
+                    written.mark(at[lane] - base, bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ClusterState {
+    /// Starts the checks of a cluster.
+    pub(super) fn start_check(&mut self, launch: &LaunchState) {
+        self.check = cluster_check(launch, self.index);
+    }
+}
