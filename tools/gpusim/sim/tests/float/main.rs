@@ -1,0 +1,15 @@
+//! Every floating-point instruction form, run from PTX text over special and random operands, against exact integer
+//! arithmetic. Approximate functions are held to the PTX ISA's error bounds.
+#![allow(missing_docs)]
+
+mod approx;
+mod arithmetic;
+mod compare;
+mod convert;
+mod convert_packed;
+mod fuse;
+mod halves;
+mod harness;
+mod oracle;
+mod select;
+mod values;
