@@ -1,0 +1,11 @@
+//! Tensor-core instructions, through PTX. Expectations are plain loops over matrices; fragment layouts are those of the PTX
+//! ISA, written out as it has them.
+
+mod copies;
+mod elements;
+mod hazards;
+mod mma;
+mod mmasim;
+mod run;
+mod wgmma;
+mod wmma;
