@@ -26,15 +26,16 @@ missing=$(comm -23 \
 
 # The launch tests compile CUDA C++ with NVRTC: NVIDIA's wheel, proprietary, so downloaded and never part of this
 # repository.
-nvrtc_version=13.0.88
+# Of CUDA 12, because one test compiles for compute_53, which 13 has dropped.
+nvrtc_version=12.8.93
 nvrtc="$PWD/target/nvrtc-$nvrtc_version"
 if [[ ! -e "$nvrtc/libnvrtc.so" ]]; then
     rm -rf "$nvrtc"
-    python3 -m pip install --quiet --no-deps --target "$nvrtc/wheel" "nvidia-cuda-nvrtc==$nvrtc_version" >&2
-    ln -s wheel/nvidia/cu13/lib/* "$nvrtc/"
-    ln -s libnvrtc.so.13 "$nvrtc/libnvrtc.so"
+    python3 -m pip install --quiet --no-deps --target "$nvrtc/wheel" "nvidia-cuda-nvrtc-cu12==$nvrtc_version" >&2
+    ln -s wheel/nvidia/cuda_nvrtc/lib/* "$nvrtc/"
+    ln -s libnvrtc.so.12 "$nvrtc/libnvrtc.so"
 fi
-export LD_LIBRARY_PATH="$folder:$nvrtc:$nvrtc/wheel/nvidia/cu13/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export LD_LIBRARY_PATH="$folder:$nvrtc:$nvrtc/wheel/nvidia/cuda_nvrtc/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 
 # Skipped: what times the machine.
 declare -A skip=(
@@ -48,10 +49,15 @@ export CARGO_TARGET_DIR="$PWD/target/gpusim"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-(cd "$source" && cargo test --lib --no-default-features \
-    --features std,driver,nvrtc,dynamic-loading,cuda-13000,f16 -- driver:: "${@}" "${arguments[@]}") \
-    2>&1 | tee "$log" >&2 || status=1
-grep -E '^test driver.*(ok|FAILED|ignored)$' "$log" | sort
+run() {
+    (cd "$source" && cargo test --lib --no-default-features \
+        --features std,driver,nvrtc,dynamic-loading,cuda-12080,f16 -- "$@") 2>&1 | tee -a "$log" >&2 || status=1
+}
+run "${1:-driver::}" "${arguments[@]}"
+# Ignored there because it must run alone. Of the other ignored ones, three need several GPUs, and
+# test_device_side_assert expects the error from the synchronisation, while here the launch itself returns it.
+[[ $# -gt 0 ]] || run --ignored --exact driver::safe::core::tests::test_post_alloc_memory
+grep -E '^test driver.*(ok|FAILED|ignored.*)$' "$log" | sort
 for name in "${!skip[@]}"; do echo "test $name ... skipped: ${skip[$name]}"; done | sort
 grep -E '^test result' "$log"
 exit $status

@@ -58,8 +58,17 @@ impl Event {
 
     /// Waits until the records asked for so far are done.
     pub fn wait(&self) {
+        self.wait_until(self.asked());
+    }
+
+    /// How many records have been asked for: what a stream that waits from now on waits for.
+    pub fn asked(&self) -> u64 {
+        lock(&self.state).asked
+    }
+
+    /// Waits until so many records are done.
+    pub fn wait_until(&self, until: u64) {
         let mut state = lock(&self.state);
-        let until = state.asked;
         while state.done < until {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -70,6 +70,7 @@ impl Op {
             Op::Host(_) | Op::Callback { .. } => true,
             Op::Memory(op) => op.waits(),
             Op::Graph(exec) => exec.may_block(),
+            Op::Wait(event) => event.pending(),
             _ => false,
         }
     }

@@ -24,7 +24,8 @@ enum Mode {
 #[derive(Default)]
 struct State {
     mode: Mode,
-    waiting: VecDeque<Op>,
+    /// Operations; for a wait, also the records that it waits for: not those that are asked for later.
+    waiting: VecDeque<(Op, u64)>,
     /// The first error of an operation that ran after its call had returned.
     error: Option<Error>,
 }
@@ -36,16 +37,28 @@ pub struct Queue {
     changed: Condvar,
 }
 
-fn run(op: &Op) -> Result {
-    catch_unwind(AssertUnwindSafe(|| op.run())).unwrap_or(Err(Error::UNKNOWN))
+fn run(op: &Op, records: u64) -> Result {
+    let body = || match op {
+        Op::Wait(event) => {
+            event.wait_until(records);
+            Ok(())
+        }
+        op => op.run(),
+    };
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Error::UNKNOWN))
 }
 
 impl Queue {
     /// Executes the operation, or leaves it to the thread that works off the queue.
     pub fn submit(self: &Arc<Queue>, op: Op) -> Result {
-        if let Op::Record(event) = &op {
-            event.ask();
-        }
+        let records = match &op {
+            Op::Record(event) => {
+                event.ask();
+                0
+            }
+            Op::Wait(event) => event.asked(),
+            _ => 0,
+        };
         let mut state = lock(&self.state);
         while state.mode == Mode::Inline {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -53,12 +66,12 @@ impl Queue {
         if state.mode == Mode::Idle && !op.may_block() {
             state.mode = Mode::Inline;
             drop(state);
-            let result = run(&op);
+            let result = run(&op, records);
             lock(&self.state).mode = Mode::Idle;
             self.changed.notify_all();
             return result;
         }
-        state.waiting.push_back(op);
+        state.waiting.push_back((op, records));
         if state.mode == Mode::Idle {
             state.mode = Mode::Worker;
             let queue = self.clone();
@@ -69,9 +82,9 @@ impl Queue {
 
     fn work(&self) {
         let mut state = lock(&self.state);
-        while let Some(op) = state.waiting.pop_front() {
+        while let Some((op, records)) = state.waiting.pop_front() {
             drop(state);
-            let result = run(&op);
+            let result = run(&op, records);
             state = lock(&self.state);
             state.error = state.error.or(result.err());
         }
