@@ -1,1 +1,108 @@
-//! Tests.
+//! What a program must not do with the registers of a `wgmma` in flight.
+
+use gpusim::LaunchError;
+
+use crate::run::{MODES, assemble, head, launch, settings, vector};
+use crate::wgmma::{FILL, k_major};
+
+const FENCE: &str = "wgmma.fence.sync.aligned;\n";
+const COMMIT: &str = "wgmma.commit_group.sync.aligned;\n";
+const WAIT: &str = "wgmma.wait_group.sync.aligned 0;\n";
+
+/// A product into `%d` from descriptors, or from `%x` and a descriptor.
+fn product(d: &str, registers: bool) -> String {
+    let left = if registers { vector("x", 4) } else { "%da".to_owned() };
+    let last = if registers { "1, 1, 0" } else { "1, 1, 0, 0" };
+    format!("wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {}, {left}, %db, 1, {last};\n", vector(d, 4))
+}
+
+fn run(body: &str, threads: u32) -> Result<Vec<u8>, LaunchError> {
+    let mut text = head("sm_90a") + FILL + ".reg .b64 %da, %db; .reg .f32 %d<4>, %e<4>; .reg .b32 %x<4>; .reg .f32 %f<4>;\n";
+    text += &format!("mov.u64 %da, {}; mov.u64 %db, {};\n", k_major(128).descriptor(1024), k_major(128).descriptor(1024 + (48 << 10)));
+    for name in ["d", "e", "x"] {
+        let ty = if name == "x" { "b32" } else { "f32" };
+        (0..4).for_each(|i| text += &format!("mov.{ty} %{name}{i}, 0{};\n", if ty == "f32" { "f00000000" } else { "" }));
+    }
+    text += body;
+    text += "mad.wide.u32 %at1, %lane, 4, %a0; st.global.f32 [%at1], %d0; ret;\n}\n";
+    assemble(&text);
+    launch(settings(MODES[0]), &text, threads, [&[], &vec![0; 96 << 10]], 4 * 256)
+}
+
+fn reported(body: &str, what: &str) {
+    match run(body, 128) {
+        Err(error) => {
+            let text = error.to_string();
+            assert!(text.contains("wgmma-register-hazard") && text.contains(what), "{text}");
+        }
+        Ok(_) => panic!("nothing was reported about\n{body}"),
+    }
+}
+
+fn clean(body: &str) {
+    if let Err(error) = run(body, 128) {
+        panic!("{error}\n{body}");
+    }
+}
+
+#[test]
+fn fence_product_commit_wait_is_clean() {
+    clean(&[FENCE, &product("d", false), COMMIT, WAIT].concat());
+    clean(&[FENCE, &product("d", true), COMMIT, WAIT].concat());
+    // Products of one shape follow each other in the same accumulators without a fence; other registers are free.
+    let free = "add.f32 %f0, %f1, %f2;\n";
+    clean(&[FENCE, &product("d", false), &product("d", false), COMMIT, free, &product("d", false), COMMIT, WAIT].concat());
+    // The first of two groups has been waited for: its registers are free.
+    let one = "wgmma.wait_group.sync.aligned 1;\n";
+    clean(&[FENCE, &product("e", false), COMMIT, &product("d", false), COMMIT, one, "add.f32 %f0, %e0, %e1;\n", WAIT].concat());
+}
+
+#[test]
+fn an_accumulator_touched_before_the_wait_is_reported() {
+    let begin = [FENCE, &product("d", false), COMMIT].concat();
+    reported(&(begin.clone() + "add.f32 %f0, %d1, %f1;\n" + WAIT), "reads an accumulator");
+    reported(&(begin.clone() + "mov.f32 %d2, %f1;\n" + WAIT), "writes an accumulator");
+    reported(&begin, "reads an accumulator");
+    // A wait that leaves the group pending does not help, nor one for a group that was not committed.
+    reported(&(begin.clone() + "wgmma.wait_group.sync.aligned 1;\n"), "reads an accumulator");
+    reported(&[FENCE, &product("d", false), WAIT].concat(), "reads an accumulator");
+}
+
+#[test]
+fn a_register_of_a_touched_before_the_wait_is_reported() {
+    let begin = [FENCE, &product("d", true), COMMIT].concat();
+    reported(&(begin.clone() + "mov.b32 %x1, 7;\n" + WAIT), "writes a register of A");
+    reported(&(begin + "st.global.b32 [%a0], %x3;\n" + WAIT), "reads a register of A");
+}
+
+#[test]
+fn registers_changed_without_a_fence_are_reported() {
+    reported(&[&product("d", false), COMMIT, WAIT].concat(), "no wgmma.fence");
+    reported(&[FENCE, "mov.f32 %d0, %f0;\n", &product("d", false), COMMIT, WAIT].concat(), "after the last wgmma.fence");
+    reported(&[FENCE, "mov.b32 %x0, 1;\n", &product("d", true), COMMIT, WAIT].concat(), "register of A was written");
+    let again = [FENCE, &product("d", false), COMMIT, WAIT, "add.f32 %d0, %d0, %f0;\n", &product("d", false), COMMIT, WAIT];
+    reported(&again.concat(), "after the last wgmma.fence");
+}
+
+#[test]
+fn unfinished_accumulators_are_no_operands() {
+    let a_of_d = "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%e0, %e1, %e2, %e3}, {%y0, %y1, %y2, %y3}, %db, 1, 1, 1, 0;\n";
+    let first = "wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s8 {%y0, %y1, %y2, %y3}, %da, %db, 1;\n";
+    let declare = ".reg .b32 %y<4>; mov.b32 %y0, 0; mov.b32 %y1, 0; mov.b32 %y2, 0; mov.b32 %y3, 0;\n";
+    reported(&[declare, FENCE, first, a_of_d, COMMIT, WAIT].concat(), "A is an accumulator");
+}
+
+#[test]
+fn a_warpgroup_has_four_warps() {
+    let error = run(&[FENCE, &product("d", false), COMMIT, WAIT].concat(), 96).unwrap_err().to_string();
+    assert!(error.contains("convergence-required"), "{error}");
+}
+
+#[test]
+fn a_product_needs_all_lanes_of_the_warp() {
+    let text = head("sm_80")
+        + ".reg .b32 %a<4>, %b<2>; .reg .f32 %c<4>;\n setp.lt.u32 %p0, %lane, 16; @%p0 bra GO; ret;\nGO:\n"
+        + "mov.b32 %a3, 0; mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%c0, %c1, %c2, %c3}, {%a3, %a3, %a3, %a3}, {%a3, %a3}, {%c0, %c1, %c2, %c3};\nret;\n}\n";
+    let error = launch(settings(MODES[0]), &text, 32, [&[], &[]], 4).unwrap_err().to_string();
+    assert!(error.contains("convergence-required"), "{error}");
+}
