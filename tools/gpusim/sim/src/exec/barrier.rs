@@ -20,6 +20,10 @@ pub(crate) struct Barrier {
     expected: Option<u32>,
     /// Generations completed.
     pub generation: u32,
+    /// Lanes that have arrived, by warp.
+    came: [u32; 32],
+    /// Of the threads that have arrived, those that have exited since.
+    gone: u32,
     /// Lanes that wait, by warp.
     waiting: [u32; 32],
     /// Lanes that have arrived without their whole warp, by warp.
@@ -89,6 +93,7 @@ impl Exec<'_> {
             }
         }
         barrier.arrived += threads;
+        barrier.came[warp] |= lanes;
         barrier.popc += (lanes & predicate).count_ones();
         barrier.or |= lanes & predicate != 0;
         barrier.nand |= lanes & !predicate != 0;
@@ -155,7 +160,7 @@ impl Barrier {
     pub(super) fn open(&mut self, threads: u32, absent: u32) -> Option<[u32; 32]> {
         let complete = match self.expected {
             Some(expected) => self.arrived >= expected,
-            None => self.arrived > 0 && self.arrived + absent >= threads,
+            None => self.arrived > 0 && self.arrived + absent - self.gone >= threads,
         };
         if !complete {
             return None;
@@ -163,8 +168,13 @@ impl Barrier {
         self.results[self.generation as usize % 4] = (self.popc, !self.nand, self.or);
         self.generation = self.generation.wrapping_add(1);
         (self.arrived, self.expected, self.popc, self.or, self.nand) = (0, None, 0, false, false);
-        self.partial = [0; 32];
+        (self.partial, self.came, self.gone) = ([0; 32], [0; 32], 0);
         Some(std::mem::take(&mut self.waiting))
+    }
+
+    /// Lanes of a warp have exited.
+    pub(super) fn exited(&mut self, warp: u32, lanes: u32) {
+        self.gone += (self.came[warp as usize] & lanes).count_ones();
     }
 
     /// Threads that have arrived, and those expected.

@@ -57,8 +57,9 @@ impl CtaState {
     }
 
     /// Threads have exited.
-    pub(super) fn exited(&mut self, threads: u32) {
-        self.absent += threads;
+    pub(super) fn exited(&mut self, warp: u32, lanes: u32) {
+        self.absent += lanes.count_ones();
+        self.barriers.iter_mut().for_each(|barrier| barrier.exited(warp, lanes));
     }
 
     /// Opens barriers at which all have arrived, and tells which, with the lanes that waited there by warp.

@@ -12,14 +12,18 @@ use crate::{LaunchError, Schedule};
 
 /// Instructions of a warp's turn.
 const BUDGET: u32 = 4096;
-/// Rounds after which a cluster that still runs gets company: it may wait for a CTA that has not started.
-const PATIENCE: u32 = 256;
+/// Instructions of a warp after which a cluster that still runs gets company: it may wait for a CTA that has not started.
+/// Each time the number of resident clusters doubles, and above [`CROWD`] of them patience grows with it, so that neither
+/// grids whose CTAs wait for each other nor long CTAs that do not are slow.
+const PATIENCE: u64 = 2048;
+const CROWD: u64 = 8;
 /// Times that waits with a time limit return in vain, one after the other, before the launch counts as hanging.
 const TIMEOUTS: u32 = 64;
 
 struct Resident {
     cluster: Cluster,
-    rounds: u32,
+    /// Instructions that its warps could have executed since company last came.
+    steps: u64,
     done: bool,
 }
 
@@ -37,7 +41,7 @@ pub(super) fn run_clusters(
         if index < clusters {
             let mut cluster = idle.pop().unwrap_or_else(|| new_cluster(launch));
             start_cluster(launch, &mut cluster, index);
-            resident.push_back(Resident { cluster, rounds: 0, done: false });
+            resident.push_back(Resident { cluster, steps: 0, done: false });
         }
         index < clusters
     };
@@ -52,8 +56,8 @@ pub(super) fn run_clusters(
         let mut progress = false;
         let mut polling = false;
         for at in resident.iter_mut() {
-            at.rounds += 1;
             let round = run_round(launch, worker, &mut at.cluster)?;
+            at.steps += u64::from(round.budget);
             progress |= round.progress;
             polling |= round.polling;
             at.done = round.done;
@@ -76,11 +80,14 @@ pub(super) fn run_clusters(
             timeouts = 0;
             continue;
         }
-        let patient = resident.iter().all(|at| at.rounds < PATIENCE);
-        if (!patient || !progress) && !resident.is_empty() {
-            let room = (resident.len() as u64) < launch.resident;
-            if room && !launch.cooperative && admit(&mut resident, &mut idle) {
-                resident.iter_mut().for_each(|at| at.rounds = 0);
+        let count = resident.len() as u64;
+        let patience = PATIENCE * (count / CROWD).max(1);
+        let patient = resident.iter().all(|at| at.steps < patience);
+        if (!patient || !progress) && count > 0 {
+            let room = if launch.cooperative { 0 } else { launch.resident.saturating_sub(count).min(count) };
+            let came = (0..room).take_while(|_| admit(&mut resident, &mut idle)).count();
+            if came > 0 {
+                resident.iter_mut().for_each(|at| at.steps = 0);
             } else if !progress && polling && timeouts < TIMEOUTS {
                 // `try_wait` may return although nothing has happened: the program may then do something else.
                 timeouts += 1;
@@ -97,6 +104,8 @@ struct Round {
     progress: bool,
     polling: bool,
     done: bool,
+    /// Instructions of the longest turn.
+    budget: u32,
 }
 
 /// Gives every warp of a cluster a turn.
@@ -121,6 +130,7 @@ fn run_round(
     for (rank, index) in order {
         let cta = &mut cluster.ctas[rank as usize];
         let budget = if random { 1 + worker.rng.below(64) } else { BUDGET };
+        round.budget = round.budget.max(budget);
         let warp = &mut cta.warps[index as usize];
         let mut exec = Exec::new(warp, &mut cta.state, &mut cluster.state, worker, launch);
         let (turn, executed) = exec.turn(budget);

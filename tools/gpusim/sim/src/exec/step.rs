@@ -117,7 +117,7 @@ impl Exec<'_> {
         self.warp.alive &= !lanes;
         self.add_group(self.active & !lanes, self.next, self.depth);
         self.look_again();
-        self.cta.exited(lanes.count_ones());
+        self.cta.exited(self.warp.index, lanes);
         self.open_barriers();
         self.cluster.exited(self.cta.rank, lanes.count_ones());
         Flow::Regroup
