@@ -82,7 +82,13 @@ impl Modifiers {
             && x != 0.0
             && x.is_finite()
         {
-            let ulp = f64::from(x.abs().next_up()) - f64::from(x.abs());
+            // Of the binade that the exact value lies in: below a power of two it is half of that above.
+            let (near, below) = (f64::from(x.abs()), exact.abs() < f64::from(x.abs()));
+            let ulp = if below {
+                near - f64::from(x.abs().next_down())
+            } else {
+                f64::from(x.abs().next_up()) - near
+            };
             x = moved(exact, bound, ulp, limit, hash(seed, operands), &Format::F32) as f32;
         }
         if self.ftz { flush(x.to_bits()) } else { x.to_bits() }

@@ -9,7 +9,7 @@ use gpusim_num::f32::flush;
 use gpusim_num::format::{Format, bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, to_tf32};
 use gpusim_ptx::ast::{self, Operand};
 
-use super::lanewise::lanewise;
+use super::lanewise::{is_wide, lanewise};
 use super::{Entry, Inst, Lower, LowerError, Mods, Run, Ty, convert_packed, map1, operand};
 
 pub(super) const TABLE: &[Entry] = &[("cvt", cvt)];
@@ -123,7 +123,10 @@ fn cvt(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         }
         (Kind::Float(format), Kind::Int(from_int)) => {
             let Some(Round::Float(mode)) = round else { return invalid(i, "needs a rounding") };
-            if let Some(run) = (!sat && mode == Rounding::Rn).then(|| from_integer_run(to, from)).flatten() {
+            let fits = is_wide(cx, operand(i, 1)?, from) == (from.bits() > 32);
+            if let Some(run) =
+                (fits && !sat && mode == Rounding::Rn).then(|| from_integer_run(to, from)).flatten()
+            {
                 return one(cx, i, to, from, run);
             }
             let (d, a) = ((operand(i, 0)?, to), (operand(i, 1)?, from));
@@ -165,7 +168,7 @@ fn integers(
     // A wider unsigned destination keeps the extended bits, and is itself extended with zeros.
     let simple = to_int.bits == register.bits() || to_int.signed == narrow.signed || !narrow.signed;
     if !sat && simple {
-        let run = extension(narrow, from.bits() > 32, register);
+        let run = extension(narrow, is_wide(cx, operand(i, 1)?, from), register);
         let d = cx.dst(d, register)?;
         return Ok(Inst { d, a: cx.src(operand(i, 1)?, from)?, ..Inst::new(run) });
     }

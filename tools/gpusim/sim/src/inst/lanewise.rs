@@ -1,5 +1,7 @@
 //! Instructions that run lane by lane through a closure with settings: for the forms that inner loops do not hold.
 
+use gpusim_ptx::ast::Operand;
+
 use super::{Flow, Inst, Lower, LowerError, Reg, Ty};
 use crate::exec::Exec;
 
@@ -10,53 +12,59 @@ const SOURCES: usize = 5;
 type Function = Box<dyn Fn(&[u64; SOURCES]) -> u64 + Send + Sync>;
 
 struct Lanewise {
-    sources: Vec<(Reg, Ty)>,
+    /// A register, whether it has 64 bits, and the bits that count.
+    sources: Vec<(Reg, bool, u64)>,
     wide: bool,
     f: Function,
+}
+
+/// Whether the register of an operand has 64 bits; it may be wider than the type it is used as.
+pub(super) fn is_wide(cx: &Lower, operand: &Operand, ty: Ty) -> bool {
+    cx.type_of(operand).map_or(ty.bits(), Ty::bits).max(ty.bits()) > 32
+}
+
+fn resolve(cx: &mut Lower, sources: &[(&Operand, Ty)]) -> Result<Vec<(Reg, bool, u64)>, LowerError> {
+    let each = |(operand, ty): &(&Operand, Ty)| {
+        let wide = is_wide(cx, operand, *ty);
+        Ok((cx.src(operand, *ty)?, wide, u64::MAX >> (64 - ty.bits())))
+    };
+    sources.iter().map(each).collect()
 }
 
 /// `d = f(sources)`; the result's low bits, as many as `ty` has, are written.
 pub(super) fn lanewise(
     cx: &mut Lower,
-    (d, ty): (&gpusim_ptx::ast::Operand, Ty),
-    sources: &[(&gpusim_ptx::ast::Operand, Ty)],
+    (d, ty): (&Operand, Ty),
+    sources: &[(&Operand, Ty)],
     f: impl Fn(&[u64; SOURCES]) -> u64 + Send + Sync + 'static,
 ) -> Result<Inst, LowerError> {
-    let d = cx.dst(d, ty)?;
     let keep = u64::MAX >> (64 - ty.bits());
-    let sources = sources
-        .iter()
-        .map(|(operand, ty)| Ok((cx.src(operand, *ty)?, *ty)))
-        .collect::<Result<_, LowerError>>()?;
-    let data = Lanewise { sources, wide: ty.bits() > 32, f: Box::new(move |s| f(s) & keep) };
+    let wide = is_wide(cx, d, ty);
+    let d = cx.dst(d, ty)?;
+    let data = Lanewise { sources: resolve(cx, sources)?, wide, f: Box::new(move |s| f(s) & keep) };
     Ok(Inst { d, ..Inst::new(run) }.with_data(data))
 }
 
 /// A predicate from `f(sources)`, combined and written as `Exec::write_test` does.
 pub(super) fn test_lanes(
     cx: &mut Lower,
-    sources: &[(&gpusim_ptx::ast::Operand, Ty)],
+    sources: &[(&Operand, Ty)],
     f: impl Fn(&[u64; SOURCES]) -> bool + Send + Sync + 'static,
 ) -> Result<Inst, LowerError> {
-    let sources = sources
-        .iter()
-        .map(|(operand, ty)| Ok((cx.src(operand, *ty)?, *ty)))
-        .collect::<Result<_, LowerError>>()?;
-    let data = Lanewise { sources, wide: false, f: Box::new(move |s| f(s).into()) };
+    let data = Lanewise { sources: resolve(cx, sources)?, wide: false, f: Box::new(move |s| f(s).into()) };
     Ok(Inst::new(run_test).with_data(data))
 }
 
 /// The bits of all sources in all lanes.
 fn gather(x: &Exec, data: &Lanewise) -> [[u64; SOURCES]; 32] {
     let mut values = [[0; SOURCES]; 32];
-    for (n, (reg, ty)) in data.sources.iter().enumerate() {
-        if ty.bits() > 32 {
+    for (n, (reg, wide, keep)) in data.sources.iter().enumerate() {
+        if *wide {
             let source = x.read::<u64>(*reg);
-            (0..32).for_each(|lane| values[lane][n] = source[lane]);
+            (0..32).for_each(|lane| values[lane][n] = source[lane] & keep);
         } else {
-            let keep = u32::MAX >> (32 - ty.bits());
             let source = x.read::<u32>(*reg);
-            (0..32).for_each(|lane| values[lane][n] = u64::from(source[lane] & keep));
+            (0..32).for_each(|lane| values[lane][n] = u64::from(source[lane]) & keep);
         }
     }
     values

@@ -48,9 +48,17 @@ fn near(got: u64, want: f64, bound: Bound, f: Fmt, ftz: bool) -> Result<(), Stri
         return if overflow { Ok(()) } else { fail("finite") };
     }
     if want == 0.0 {
-        return if x == 0.0 && x.is_sign_negative() == want.is_sign_negative() { Ok(()) } else { fail("a zero") };
+        return if x == 0.0 && x.is_sign_negative() == want.is_sign_negative() {
+            Ok(())
+        } else {
+            fail("a zero")
+        };
     }
-    if (x - want).abs() <= reach || ftz && x == 0.0 && want.abs() - reach < least { Ok(()) } else { fail("too far") }
+    if (x - want).abs() <= reach || ftz && x == 0.0 && want.abs() - reach < least {
+        Ok(())
+    } else {
+        fail("too far")
+    }
 }
 
 fn unary_forms() -> Vec<Form> {
@@ -142,7 +150,9 @@ fn division_forms() -> Vec<Form> {
             }));
         }
     }
-    for (text, root) in [("rcp.approx.ftz.f64", false), ("rsqrt.approx.ftz.f64", true), ("rsqrt.approx.f64", true)] {
+    for (text, root) in
+        [("rcp.approx.ftz.f64", false), ("rsqrt.approx.ftz.f64", true), ("rsqrt.approx.f64", true)]
+    {
         let short = text.contains("ftz");
         let mut inputs = singles(F64);
         inputs.extend((1..200).map(|n| vec![round(&Num::int(n), F64, Mode::Rn, false)]));

@@ -35,7 +35,8 @@ fn inputs(f: Fmt, sources: usize) -> Vec<Vec<u64>> {
 
 fn f32_forms() -> Vec<Form> {
     let mut forms = Vec::new();
-    let ops = [("add", 2), ("sub", 2), ("mul", 2), ("fma", 3), ("mad", 3), ("div", 2), ("rcp", 1), ("sqrt", 1)];
+    let ops =
+        [("add", 2), ("sub", 2), ("mul", 2), ("fma", 3), ("mad", 3), ("div", 2), ("rcp", 1), ("sqrt", 1)];
     for (op, sources) in ops {
         let sums = matches!(op, "add" | "sub" | "mul");
         let saturates = sums || sources == 3;
@@ -46,9 +47,13 @@ fn f32_forms() -> Vec<Form> {
                 }
                 let tail = format!("{}{}.f32", if ftz { ".ftz" } else { "" }, if sat { ".sat" } else { "" });
                 let form = move |text, mode| {
-                    Form::exact(text, R::B32, &[R::B32, R::B32, R::B32][..sources], inputs(F32, sources), move |s| {
-                        result(op, s, &[F32; 3], F32, mode, ftz, sat)
-                    })
+                    Form::exact(
+                        text,
+                        R::B32,
+                        &[R::B32, R::B32, R::B32][..sources],
+                        inputs(F32, sources),
+                        move |s| result(op, s, &[F32; 3], F32, mode, ftz, sat),
+                    )
                 };
                 if sums {
                     forms.push(form(format!("{op}{tail}"), Mode::Rn));
@@ -64,17 +69,24 @@ fn f32_forms() -> Vec<Form> {
 
 fn f64_forms() -> Vec<Form> {
     let mut forms = Vec::new();
-    let ops = [("add", 2), ("sub", 2), ("mul", 2), ("fma", 3), ("mad", 3), ("div", 2), ("rcp", 1), ("sqrt", 1)];
+    let ops =
+        [("add", 2), ("sub", 2), ("mul", 2), ("fma", 3), ("mad", 3), ("div", 2), ("rcp", 1), ("sqrt", 1)];
     for (op, sources) in ops {
         let form = move |text, mode| {
-            Form::checked(text, R::B64, &[R::B64, R::B64, R::B64][..sources], inputs(F64, sources), move |s, got| {
-                let want = result(op, s, &[F64; 3], F64, mode, false, false);
-                // Which NaN comes out of f64 arithmetic PTX leaves open.
-                if got == want || F64.is_nan(got) && F64.is_nan(want) {
-                    return Ok(());
-                }
-                Err(format!("{want:#x} expected"))
-            })
+            Form::checked(
+                text,
+                R::B64,
+                &[R::B64, R::B64, R::B64][..sources],
+                inputs(F64, sources),
+                move |s, got| {
+                    let want = result(op, s, &[F64; 3], F64, mode, false, false);
+                    // Which NaN comes out of f64 arithmetic PTX leaves open.
+                    if got == want || F64.is_nan(got) && F64.is_nan(want) {
+                        return Ok(());
+                    }
+                    Err(format!("{want:#x} expected"))
+                },
+            )
         };
         if matches!(op, "add" | "sub" | "mul") {
             forms.push(form(format!("{op}.f64"), Mode::Rn));
@@ -91,12 +103,13 @@ fn f32x2_forms() -> Vec<Form> {
             for ftz in [false, true] {
                 let text = format!("{op}.{name}{}.f32x2", if ftz { ".ftz" } else { "" });
                 let inputs = packed(inputs(F32, sources), 32);
-                let form = Form::exact(text, R::B64, &[R::B64, R::B64, R::B64][..sources], inputs, move |s| {
-                    let low: Vec<u64> = s.iter().map(|x| x & 0xffff_ffff).collect();
-                    let high: Vec<u64> = s.iter().map(|x| x >> 32).collect();
-                    let part = |s: &[u64]| result(op, s, &[F32; 3], F32, mode, ftz, false);
-                    part(&high) << 32 | part(&low)
-                });
+                let form =
+                    Form::exact(text, R::B64, &[R::B64, R::B64, R::B64][..sources], inputs, move |s| {
+                        let low: Vec<u64> = s.iter().map(|x| x & 0xffff_ffff).collect();
+                        let high: Vec<u64> = s.iter().map(|x| x >> 32).collect();
+                        let part = |s: &[u64]| result(op, s, &[F32; 3], F32, mode, ftz, false);
+                        part(&high) << 32 | part(&low)
+                    });
                 forms.push(form.blackwell());
             }
         }
@@ -108,14 +121,19 @@ fn f32x2_forms() -> Vec<Form> {
 fn mixed_forms() -> Vec<Form> {
     let mut forms = Vec::new();
     for (narrow, name) in [(F16, "f16"), (BF16, "bf16")] {
-        for (op, formats) in [("add", vec![narrow, F32]), ("sub", vec![narrow, F32]), ("fma", vec![narrow, narrow, F32])]
+        for (op, formats) in
+            [("add", vec![narrow, F32]), ("sub", vec![narrow, F32]), ("fma", vec![narrow, narrow, F32])]
         {
             let mut random = Random(7);
             let mut inputs: Vec<Vec<u64>> =
                 (0..600).map(|_| formats.iter().map(|f| random.pattern(*f)).collect()).collect();
             for a in specials(narrow) {
                 for c in specials(F32) {
-                    inputs.push(if formats.len() == 2 { vec![a, c] } else { vec![a, specials(narrow)[5], c] });
+                    inputs.push(if formats.len() == 2 {
+                        vec![a, c]
+                    } else {
+                        vec![a, specials(narrow)[5], c]
+                    });
                 }
             }
             let sizes: Vec<R> = formats.iter().map(|f| if *f == F32 { R::B32 } else { R::B16 }).collect();

@@ -40,10 +40,14 @@ fn combine(op: &str, bit: bool, with: bool) -> bool {
 
 /// With a third operand, which every other tuple has set.
 fn with_predicate(list: Vec<Vec<u64>>) -> Vec<Vec<u64>> {
-    list.into_iter().enumerate().map(|(n, mut s)| [s.drain(..).collect(), vec![n as u64 / 3 & 1]].concat()).collect()
+    list.into_iter()
+        .enumerate()
+        .map(|(n, mut s)| [s.drain(..).collect(), vec![n as u64 / 3 & 1]].concat())
+        .collect()
 }
 
-const TYPES: [(&str, Fmt, R); 4] = [("f32", F32, R::B32), ("f64", F64, R::B64), ("f16", F16, R::B16), ("bf16", BF16, R::B16)];
+const TYPES: [(&str, Fmt, R); 4] =
+    [("f32", F32, R::B32), ("f64", F64, R::B64), ("f16", F16, R::B16), ("bf16", BF16, R::B16)];
 
 fn setp_forms() -> Vec<Form> {
     let mut forms = Vec::new();
@@ -132,9 +136,15 @@ fn set_forms() -> Vec<Form> {
         }
     }
     for compare in ["eq", "ltu", "nan"] {
-        forms.push(Form::exact(format!("set.{compare}.ftz.u32.f32"), R::B32, &[R::B32; 2], pairs(F32), move |s| {
-            if holds(compare, F32, s[0], s[1], true) { 0xffff_ffff } else { 0 }
-        }));
+        forms.push(Form::exact(
+            format!("set.{compare}.ftz.u32.f32"),
+            R::B32,
+            &[R::B32; 2],
+            pairs(F32),
+            move |s| {
+                if holds(compare, F32, s[0], s[1], true) { 0xffff_ffff } else { 0 }
+            },
+        ));
     }
     for (ty, f, one) in [("f16x2", F16, 0x3c00), ("bf16x2", BF16, 0x3f80)] {
         for compare in COMPARISONS {
@@ -172,9 +182,15 @@ fn select_forms() -> Vec<Form> {
         forms.push(Form::exact(format!("slct.{ty}.s32"), r, &[r, r, R::B32], third(1), move |s| {
             if s[2] as i32 >= 0 { s[0] & keep } else { s[1] & keep }
         }));
-        forms.push(Form::exact(format!("selp.{ty}"), r, &[r, r, R::Pred], with_predicate(pairs(F32)), move |s| {
-            if s[2] != 0 { s[0] & keep } else { s[1] & keep }
-        }));
+        forms.push(Form::exact(
+            format!("selp.{ty}"),
+            r,
+            &[r, r, R::Pred],
+            with_predicate(pairs(F32)),
+            move |s| {
+                if s[2] != 0 { s[0] & keep } else { s[1] & keep }
+            },
+        ));
     }
     forms
 }

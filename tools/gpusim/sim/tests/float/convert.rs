@@ -48,7 +48,15 @@ fn integers() -> Vec<Vec<u64>> {
     let mut list = vec![0, 1, u64::MAX];
     for bit in [7, 8, 10, 11, 15, 16, 24, 25, 31, 32, 53, 54, 63] {
         let power = 1u64 << bit;
-        list.extend([power, power - 1, power + 1, !power, power.wrapping_neg(), power | power >> 11, power | power >> 24]);
+        list.extend([
+            power,
+            power - 1,
+            power + 1,
+            !power,
+            power.wrapping_neg(),
+            power | power >> 11,
+            power | power >> 24,
+        ]);
     }
     list.extend((0..300).map(|n| random.next() >> (n % 64)));
     list.into_iter().map(|x| vec![x]).collect()
@@ -89,7 +97,13 @@ fn float_to_integer() -> Vec<Form> {
                         let result = match f.decode(if ftz { f.flush(s[0]) } else { s[0] }) {
                             Val::Nan if f == F64 || width == 64 => 1 << (width - 1),
                             Val::Nan => 0,
-                            Val::Inf(neg) => if neg { low } else { high },
+                            Val::Inf(neg) => {
+                                if neg {
+                                    low
+                                } else {
+                                    high
+                                }
+                            }
                             Val::Fin(num) => to_integer(&num, mode).clamp(low, high),
                         };
                         // Narrow results are extended to the register, the NaN's too.
@@ -138,7 +152,10 @@ fn integer_to_integer() -> Vec<Form> {
                     (register(width), register(from_width)),
                     (R::B64, register(from_width)),
                     (register(width), R::B64),
-                    (if width <= 32 { R::B32 } else { R::B64 }, if from_width <= 32 { R::B32 } else { R::B64 }),
+                    (
+                        if width <= 32 { R::B32 } else { R::B64 },
+                        if from_width <= 32 { R::B32 } else { R::B64 },
+                    ),
                 ] {
                     let text = format!("cvt{}.{to}.{from}", if sat { ".sat" } else { "" });
                     forms.push(Form::exact(text, d, &[s], integers(), move |s| {
@@ -232,16 +249,17 @@ fn float_to_float() -> Vec<Form> {
             if mode == Mode::Rna && relu {
                 continue;
             }
-            let form = Form::exact(format!("cvt.{name}{last}.tf32.f32"), R::B32, &[R::B32], edges(F32), move |s| {
-                let satfinite = last.contains("satfinite");
-                let bits = match F32.decode(s[0]) {
-                    Val::Nan => return 0x7fff_ffff,
-                    Val::Inf(neg) if satfinite => TF32.max() | if neg { TF32.sign_bit() } else { 0 },
-                    Val::Fin(num) => round(&num, TF32, mode, satfinite),
-                    other => oracle::finish(&other, TF32, mode),
-                };
-                if relu && bits & TF32.sign_bit() != 0 { 0 } else { bits << 13 }
-            });
+            let form =
+                Form::exact(format!("cvt.{name}{last}.tf32.f32"), R::B32, &[R::B32], edges(F32), move |s| {
+                    let satfinite = last.contains("satfinite");
+                    let bits = match F32.decode(s[0]) {
+                        Val::Nan => return 0x7fff_ffff,
+                        Val::Inf(neg) if satfinite => TF32.max() | if neg { TF32.sign_bit() } else { 0 },
+                        Val::Fin(num) => round(&num, TF32, mode, satfinite),
+                        other => oracle::finish(&other, TF32, mode),
+                    };
+                    if relu && bits & TF32.sign_bit() != 0 { 0 } else { bits << 13 }
+                });
             forms.push(if satfinite_needs_blackwell(mode, last) { form.blackwell() } else { form });
         }
     }

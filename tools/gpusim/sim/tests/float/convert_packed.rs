@@ -11,7 +11,9 @@ fn element(x: u64, from: Fmt, to: Fmt, mode: Mode, satfinite: bool, relu: bool) 
     let bits = match from.decode(x) {
         // Formats without NaN have their largest value instead.
         Val::Nan => to.nan(),
-        Val::Inf(neg) if satfinite || to.specials == Specials::None => to.max() | if neg { to.sign_bit() } else { 0 },
+        Val::Inf(neg) if satfinite || to.specials == Specials::None => {
+            to.max() | if neg { to.sign_bit() } else { 0 }
+        }
         Val::Fin(num) => round(&num, to, mode, satfinite),
         other => oracle::finish(&other, to, mode),
     };
@@ -32,10 +34,16 @@ fn pack_forms() -> Vec<Form> {
         for (mode, name) in [(Mode::Rn, "rn"), (Mode::Rz, "rz")] {
             for last in ["", ".relu", ".satfinite", ".relu.satfinite"] {
                 let (relu, satfinite) = (last.starts_with(".relu"), last.ends_with(".satfinite"));
-                forms.push(Form::exact(format!("cvt.{name}{last}.{ty}.f32"), R::B32, &[R::B32; 2], pairs(F32), move |s| {
-                    let part = |x| element(x, F32, f, mode, satfinite, relu);
-                    part(s[0]) << 16 | part(s[1])
-                }));
+                forms.push(Form::exact(
+                    format!("cvt.{name}{last}.{ty}.f32"),
+                    R::B32,
+                    &[R::B32; 2],
+                    pairs(F32),
+                    move |s| {
+                        let part = |x| element(x, F32, f, mode, satfinite, relu);
+                        part(s[0]) << 16 | part(s[1])
+                    },
+                ));
             }
         }
     }
@@ -44,22 +52,37 @@ fn pack_forms() -> Vec<Form> {
         for relu in [false, true] {
             let dot = if relu { ".relu" } else { "" };
             let place = |form: Form| if old { form } else { form.blackwell() };
-            forms.push(place(Form::exact(format!("cvt.rn.satfinite{dot}.{ty}.f32"), d, &[R::B32; 2], pairs(F32), move |s| {
-                let part = |x| element(x, F32, f, Mode::Rn, true, relu);
-                part(s[0]) << bits | part(s[1])
-            })));
+            forms.push(place(Form::exact(
+                format!("cvt.rn.satfinite{dot}.{ty}.f32"),
+                d,
+                &[R::B32; 2],
+                pairs(F32),
+                move |s| {
+                    let part = |x| element(x, F32, f, Mode::Rn, true, relu);
+                    part(s[0]) << bits | part(s[1])
+                },
+            )));
             // Every pattern of the format, and every pattern as the other element.
-            let all: Vec<Vec<u64>> = (0..1u64 << f.bits()).map(|x| vec![x | (x * 7 & (2 * f.sign_bit() - 1)) << bits]).collect();
+            let all: Vec<Vec<u64>> =
+                (0..1u64 << f.bits()).map(|x| vec![x | (x * 7 & (2 * f.sign_bit() - 1)) << bits]).collect();
             forms.push(place(Form::exact(format!("cvt.rn{dot}.f16x2.{ty}"), R::B32, &[d], all, move |s| {
-                let part = |shift: u32| element(s[0] >> shift & (2 * f.sign_bit() - 1), f, F16, Mode::Rn, false, relu);
+                let part = |shift: u32| {
+                    element(s[0] >> shift & (2 * f.sign_bit() - 1), f, F16, Mode::Rn, false, relu)
+                };
                 part(bits) << 16 | part(0)
             })));
             if old {
                 let inputs = packed(singles(F16), 16);
-                forms.push(Form::exact(format!("cvt.rn.satfinite{dot}.{ty}.f16x2"), d, &[R::B32], inputs, move |s| {
-                    let part = |shift: u32| element(s[0] >> shift & 0xffff, F16, f, Mode::Rn, true, relu);
-                    part(16) << 8 | part(0)
-                }));
+                forms.push(Form::exact(
+                    format!("cvt.rn.satfinite{dot}.{ty}.f16x2"),
+                    d,
+                    &[R::B32],
+                    inputs,
+                    move |s| {
+                        let part = |shift: u32| element(s[0] >> shift & 0xffff, F16, f, Mode::Rn, true, relu);
+                        part(16) << 8 | part(0)
+                    },
+                ));
             }
         }
     }
@@ -70,7 +93,13 @@ fn pack_forms() -> Vec<Form> {
                 // A power of two, rounded by magnitude; the exponent field of bf16 with no significand.
                 match f.decode(x & f.nan()) {
                     Val::Nan => 255,
-                    Val::Inf(_) => if satfinite { 254 } else { 255 },
+                    Val::Inf(_) => {
+                        if satfinite {
+                            254
+                        } else {
+                            255
+                        }
+                    }
                     Val::Fin(num) if num.is_zero() => 0,
                     Val::Fin(num) => {
                         let top = num.sig.bits() as i64 - 1;
@@ -82,8 +111,10 @@ fn pack_forms() -> Vec<Form> {
             };
             let text = format!("cvt.{name}{dot}.ue8m0x2.f32");
             forms.push(
-                Form::exact(text, R::B16, &[R::B32; 2], pairs(F32), move |s| scale(s[0], F32) << 8 | scale(s[1], F32))
-                    .blackwell(),
+                Form::exact(text, R::B16, &[R::B32; 2], pairs(F32), move |s| {
+                    scale(s[0], F32) << 8 | scale(s[1], F32)
+                })
+                .blackwell(),
             );
             let text = format!("cvt.{name}{dot}.ue8m0x2.bf16x2");
             forms.push(
@@ -105,18 +136,34 @@ fn pack_forms() -> Vec<Form> {
         })
         .blackwell(),
     );
-    for (ty, bits, signed) in
-        [("u16", 16, false), ("s16", 16, true), ("u8", 8, false), ("s8", 8, true), ("u4", 4, false), ("s4", 4, true), ("u2", 2, false), ("s2", 2, true)]
-    {
+    for (ty, bits, signed) in [
+        ("u16", 16, false),
+        ("s16", 16, true),
+        ("u8", 8, false),
+        ("s8", 8, true),
+        ("u4", 4, false),
+        ("s4", 4, true),
+        ("u2", 2, false),
+        ("s2", 2, true),
+    ] {
         let clamp = move |x: u64| {
-            let (low, high) = if signed { (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
+            let (low, high) =
+                if signed { (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
             i64::from(x as i32).clamp(low, high) as u64 & ((1 << bits) - 1)
         };
         let mut random = Random(3);
         let inputs: Vec<Vec<u64>> = (0..500)
-            .map(|n| (0..if bits < 16 { 3 } else { 2 }).map(|_| (random.next() as i32 >> (n % 31)) as u32 as u64).collect())
+            .map(|n| {
+                (0..if bits < 16 { 3 } else { 2 })
+                    .map(|_| (random.next() as i32 >> (n % 31)) as u32 as u64)
+                    .collect()
+            })
             .collect();
-        let (text, sources) = if bits < 16 { (format!("cvt.pack.sat.{ty}.s32.b32"), 3) } else { (format!("cvt.pack.sat.{ty}.s32"), 2) };
+        let (text, sources) = if bits < 16 {
+            (format!("cvt.pack.sat.{ty}.s32.b32"), 3)
+        } else {
+            (format!("cvt.pack.sat.{ty}.s32"), 2)
+        };
         forms.push(Form::exact(text, R::B32, &[R::B32; 3][..sources], inputs, move |s| {
             let above = if s.len() == 3 { s[2] << (2 * bits) & 0xffff_ffff } else { 0 };
             above | clamp(s[0]) << bits | clamp(s[1])
@@ -158,7 +205,8 @@ fn stochastic_forms() -> Vec<Form> {
         let all = singles(F32);
         (0..1500)
             .map(|n| {
-                let mut tuple: Vec<u64> = (0..sources).map(|k| all[(n * 7 + k * 13) % all.len()][0]).collect();
+                let mut tuple: Vec<u64> =
+                    (0..sources).map(|k| all[(n * 7 + k * 13) % all.len()][0]).collect();
                 tuple.push(match n % 4 {
                     0 => 0,
                     1 => 0xffff_ffff,
@@ -171,11 +219,13 @@ fn stochastic_forms() -> Vec<Form> {
     for (ty, f, bits) in [("f16x2", F16, 13), ("bf16x2", BF16, 16)] {
         for last in ["", ".relu", ".satfinite", ".relu.satfinite"] {
             let inputs = words(2, &mut random);
-            let form = Form::exact(format!("cvt.rs{last}.{ty}.f32"), R::B32, &[R::B32; 3], inputs, move |s| {
-                let (relu, satfinite) = (last.starts_with(".relu"), last.ends_with(".satfinite"));
-                let part = |x, random: u64| stochastic(x, f, random & ((1 << bits) - 1), bits, relu, satfinite);
-                part(s[0], s[2] >> 16) << 16 | part(s[1], s[2] & 0xffff)
-            });
+            let form =
+                Form::exact(format!("cvt.rs{last}.{ty}.f32"), R::B32, &[R::B32; 3], inputs, move |s| {
+                    let (relu, satfinite) = (last.starts_with(".relu"), last.ends_with(".satfinite"));
+                    let part =
+                        |x, random: u64| stochastic(x, f, random & ((1 << bits) - 1), bits, relu, satfinite);
+                    part(s[0], s[2] >> 16) << 16 | part(s[1], s[2] & 0xffff)
+                });
             forms.push(form.blackwell());
         }
     }
@@ -192,10 +242,13 @@ fn stochastic_forms() -> Vec<Form> {
             let form = Form::exact(text, d, &[R::B32; 5], inputs, move |s| {
                 // The bits by their place in the word, the heaviest first.
                 let word = s[4];
-                let places: Vec<u32> = if bits == 8 { (16..32).collect() } else { (8..16).chain(24..32).collect() };
+                let places: Vec<u32> =
+                    if bits == 8 { (16..32).collect() } else { (8..16).chain(24..32).collect() };
                 let draw = |n: usize| {
-                    let mut places: Vec<u32> =
-                        places.iter().map(|p| if n < 2 { *p } else { p - if bits == 8 { 16 } else { 8 } }).collect();
+                    let mut places: Vec<u32> = places
+                        .iter()
+                        .map(|p| if n < 2 { *p } else { p - if bits == 8 { 16 } else { 8 } })
+                        .collect();
                     if n % 2 == 1 {
                         places.reverse();
                     }

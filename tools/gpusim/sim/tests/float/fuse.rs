@@ -20,7 +20,9 @@ fn results(body: &str, fuse: bool) -> Vec<u64> {
 
 fn floats() -> Vec<[f32; 3]> {
     // (1+e)·(1-e) - 1 is -e² fused and 0 or an ulp otherwise.
-    (0..32).map(|n| [1.0 + (n + 1) as f32 * f32::EPSILON, 1.0 - (n + 3) as f32 * f32::EPSILON, -1.0]).collect()
+    (0..32)
+        .map(|n| [1.0 + (n + 1) as f32 * f32::EPSILON, 1.0 - (n + 3) as f32 * f32::EPSILON, -1.0])
+        .collect()
 }
 
 fn operands() -> Vec<Vec<u64>> {

@@ -8,12 +8,7 @@ const TYPES: [(&str, Fmt, bool); 4] =
     [("f16", F16, false), ("f16x2", F16, true), ("bf16", BF16, false), ("bf16x2", BF16, true)];
 
 /// A form on single values or pairs, from the function of single ones.
-fn form(
-    text: String,
-    packs: bool,
-    inputs: Vec<Vec<u64>>,
-    one: impl Fn(&[u64]) -> u64 + 'static,
-) -> Form {
+fn form(text: String, packs: bool, inputs: Vec<Vec<u64>>, one: impl Fn(&[u64]) -> u64 + 'static) -> Form {
     let sources = inputs[0].len();
     if !packs {
         return Form::exact(text, R::B16, &[R::B16; 3][..sources], inputs, one);
@@ -43,7 +38,10 @@ fn arithmetic() -> Vec<Form> {
                 for ftz in [false, true] {
                     for last in ["", ".sat", ".relu"] {
                         let fused = op == "fma";
-                        if fused && rn.is_empty() || f == BF16 && (ftz || last == ".sat") || !fused && last == ".relu" {
+                        if fused && rn.is_empty()
+                            || f == BF16 && (ftz || last == ".sat")
+                            || !fused && last == ".relu"
+                        {
                             continue;
                         }
                         let text = format!("{op}{rn}{}{last}.{ty}", if ftz { ".ftz" } else { "" });

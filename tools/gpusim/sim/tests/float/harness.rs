@@ -161,7 +161,9 @@ pub fn check_with(forms: Vec<Form>, settings: &Settings) {
             if let Err(why) = (form.check)(sources, got) {
                 failures += 1;
                 if failures <= 3 {
-                    wrong.push(format!("{} of {sources:#x?} gave {got:#x}: {why}", form.text).replace("\n", ""));
+                    wrong.push(
+                        format!("{} of {sources:#x?} gave {got:#x}: {why}", form.text).replace("\n", ""),
+                    );
                 }
             }
         }
@@ -207,13 +209,17 @@ pub fn assemble(forms: &[Form]) {
         }
         let path = std::env::temp_dir().join(format!("gpusim-float-{}-{target}.ptx", std::process::id()));
         std::fs::write(&path, &text).unwrap();
-        let output =
-            Command::new(&ptxas).args(["-O0", "-arch", target, "-o", "/dev/null"]).arg(&path).output().unwrap();
+        let output = Command::new(&ptxas)
+            .args(["-O0", "-arch", target, "-o", "/dev/null"])
+            .arg(&path)
+            .output()
+            .unwrap();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         let lines: Vec<&str> = text.lines().collect();
         let mut message = String::new();
         for error in errors.lines() {
-            let line = error.split("line ").nth(1).and_then(|rest| rest.split(';').next()?.parse::<usize>().ok());
+            let line =
+                error.split("line ").nth(1).and_then(|rest| rest.split(';').next()?.parse::<usize>().ok());
             message += &format!("{error}\n    {}\n", line.and_then(|n| lines.get(n - 1)).unwrap_or(&""));
         }
         let _ = std::fs::remove_file(&path);

@@ -89,7 +89,13 @@ impl Fmt {
     pub fn to_f64(self, bits: u64) -> f64 {
         match self.decode(bits) {
             Val::Nan => f64::NAN,
-            Val::Inf(neg) => if neg { f64::NEG_INFINITY } else { f64::INFINITY },
+            Val::Inf(neg) => {
+                if neg {
+                    f64::NEG_INFINITY
+                } else {
+                    f64::INFINITY
+                }
+            }
             Val::Fin(num) => f64::from_bits(round(&num, F64, Mode::Rn, false)),
         }
     }
@@ -250,7 +256,13 @@ pub fn mul(a: &Val, b: &Val) -> Val {
     let sign = neg(a) != neg(b);
     match (a, b) {
         (Val::Nan, _) | (_, Val::Nan) => Val::Nan,
-        (Val::Inf(_), x) | (x, Val::Inf(_)) => if is_zero(x) { Val::Nan } else { Val::Inf(sign) },
+        (Val::Inf(_), x) | (x, Val::Inf(_)) => {
+            if is_zero(x) {
+                Val::Nan
+            } else {
+                Val::Inf(sign)
+            }
+        }
         (Val::Fin(a), Val::Fin(b)) => Val::Fin(Num { neg: sign, sig: &a.sig * &b.sig, exp: a.exp + b.exp }),
     }
 }

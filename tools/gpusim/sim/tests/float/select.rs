@@ -77,7 +77,9 @@ fn forms() -> Vec<Form> {
             }
             let dotted = if ftz { ".ftz" } else { "" };
             let flush = move |x| if ftz { f.flush(x) } else { x };
-            forms.push(Form::exact(format!("abs{dotted}.{ty}"), r, &[r], singles(f), move |s| flush(s[0]) & f.nan()));
+            forms.push(Form::exact(format!("abs{dotted}.{ty}"), r, &[r], singles(f), move |s| {
+                flush(s[0]) & f.nan()
+            }));
             forms.push(Form::exact(format!("neg{dotted}.{ty}"), r, &[r], singles(f), move |s| {
                 flush(s[0]) ^ f.sign_bit()
             }));

@@ -16,7 +16,7 @@ impl Random {
 
     /// A pattern of a format; half of them with an exponent near that of 1.
     pub fn pattern(&mut self, f: Fmt) -> u64 {
-        let bits = self.next() & (2 * f.sign_bit() - 1);
+        let bits = self.next() & (f.sign_bit() | f.nan());
         if self.next() & 1 == 0 {
             return bits;
         }
@@ -30,7 +30,8 @@ impl Random {
 pub fn specials(f: Fmt) -> Vec<u64> {
     let one = ((1u64 << (f.exp - 1)) - 1) << f.man;
     let least = 1 << f.man;
-    let mut list = vec![0, 1, least - 1, least, least + 1, one - 1, one, one + 1, one + (1 << (f.man - 1)), f.max()];
+    let mut list =
+        vec![0, 1, least - 1, least, least + 1, one - 1, one, one + 1, one + (1 << (f.man - 1)), f.max()];
     list.extend([f.max() - 1, f.max() >> 1, 2 << f.man, one + (3 << f.man) + 1]);
     if f.specials == crate::oracle::Specials::Ieee {
         list.extend([f.infinity(), f.nan(), f.infinity() + 1, f.infinity() | 1 << (f.man - 1)]);
@@ -54,7 +55,11 @@ pub fn pairs(f: Fmt) -> Vec<Vec<u64>> {
     for _ in 0..200 {
         let (a, b) = (random.pattern(f), random.pattern(f));
         // Neighbours cancel, and differences by a power of two tie.
-        list.extend([vec![a, b], vec![a, a ^ f.sign_bit() ^ 1], vec![a, a.wrapping_add(1 << f.man) & f.nan()]]);
+        list.extend([
+            vec![a, b],
+            vec![a, a ^ f.sign_bit() ^ 1],
+            vec![a, a.wrapping_add(1 << f.man) & f.nan()],
+        ]);
     }
     list
 }
@@ -72,7 +77,9 @@ pub fn triples(f: Fmt) -> Vec<Vec<u64>> {
     }
     // Exact cancellation: x·1 - x, and x·1 plus the smallest number.
     let one = ((1u64 << (f.exp - 1)) - 1) << f.man;
-    list.extend(all.iter().flat_map(|x| [vec![*x, one, x ^ f.sign_bit()], vec![*x, one, 1], vec![*x, *x, *x]]));
+    list.extend(
+        all.iter().flat_map(|x| [vec![*x, one, x ^ f.sign_bit()], vec![*x, one, 1], vec![*x, *x, *x]]),
+    );
     list
 }
 
