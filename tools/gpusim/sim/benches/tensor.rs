@@ -36,7 +36,8 @@ fn mma(c: &mut Criterion) {
     group.sample_size(20);
     for (name, target, form, operands, arithmetic) in forms {
         let device = Device::new(Settings { arithmetic, ..Settings::default() });
-        let module = device.load(&kernel(target, &format!("mma.sync.aligned.{form} {operands}"))).expect("PTX");
+        let module =
+            device.load(&kernel(target, &format!("mma.sync.aligned.{form} {operands}"))).expect("PTX");
         let function = module.function("k").expect("kernel k");
         let launch = Launch { block: [32, 1, 1], ..Launch::new(function) };
         group.throughput(Throughput::Elements(LOOPS * UNROLL));

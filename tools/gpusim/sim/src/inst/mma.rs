@@ -6,7 +6,8 @@ use gpusim_num::tensor::{Element, fragment};
 use gpusim_ptx::ast;
 
 use super::tile::{
-    self, How, Kind, Product, Sum, Unit, expect, load_columns, load_rows, load_sums, multiply, store_sums, whole_warp,
+    self, How, Kind, Product, Sum, Unit, expect, load_columns, load_rows, load_sums, multiply, store_sums,
+    whole_warp,
 };
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
 use crate::exec::Exec;
@@ -44,7 +45,8 @@ pub(super) fn types(m: &mut Mods) -> Result<(Sum, Kind, Kind, Sum), LowerError> 
     let mut next = || m.find(|name| Some(name.to_owned()));
     let names: Vec<String> = std::iter::from_fn(&mut next).take(4).collect();
     let [d, a, b, c] = names.as_slice() else { return Err(LowerError::Unsupported) };
-    let (Some(d), Some(a), Some(b), Some(c)) = (Sum::parse(d), Kind::parse(a), Kind::parse(b), Sum::parse(c)) else {
+    let (Some(d), Some(a), Some(b), Some(c)) = (Sum::parse(d), Kind::parse(a), Kind::parse(b), Sum::parse(c))
+    else {
         return Err(LowerError::Unsupported);
     };
     Ok((d, a, b, c))
@@ -255,8 +257,13 @@ fn run_volta(x: &mut Exec, i: &Inst) -> Flow {
             for k in 0..4 {
                 // Along k a lane holds a row of its own; across it, lane k of the half holds four rows.
                 let across = 4 * quad + k + 16 * (n / 4);
-                let a = if by_columns[0] { half(&left, across, n % 4) } else { half(&left, lane_of(quad, n), k) };
-                let b = if by_columns[1] { half(&right, lane_of(quad, n), k) } else { half(&right, across, n % 4) };
+                let a =
+                    if by_columns[0] { half(&left, across, n % 4) } else { half(&left, lane_of(quad, n), k) };
+                let b = if by_columns[1] {
+                    half(&right, lane_of(quad, n), k)
+                } else {
+                    half(&right, across, n % 4)
+                };
                 rows[n][2 * k..2 * k + 2].copy_from_slice(&a.to_le_bytes());
                 columns[n][2 * k..2 * k + 2].copy_from_slice(&b.to_le_bytes());
             }

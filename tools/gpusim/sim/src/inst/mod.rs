@@ -53,7 +53,6 @@ mod warp;
 // Tensor cores.
 mod matrix_copy;
 mod mma;
-mod mma_sparse;
 mod tile;
 pub(crate) mod wgmma;
 mod wgmma_operand;
@@ -113,7 +112,6 @@ const FAMILIES: &[&[Entry]] = &[
     memory::TABLE,
     mov::TABLE,
     mma::TABLE,
-    mma_sparse::TABLE,
     wmma::TABLE,
     matrix_copy::TABLE,
     wgmma::TABLE,

@@ -156,8 +156,12 @@ pub(crate) fn tensor_work(i: &ast::Instruction) -> Option<(u64, String)> {
     };
     let at = i.modifiers.iter().position(|m| shape(m).is_some())?;
     let [m, n, k] = shape(&i.modifiers[at])?;
-    let types: Vec<&str> =
-        i.modifiers.iter().map(|m| &**m).filter(|m| Kind::parse(m).is_some() || Sum::parse(m).is_some()).collect();
+    let types: Vec<&str> = i
+        .modifiers
+        .iter()
+        .map(|m| &**m)
+        .filter(|m| Kind::parse(m).is_some() || Sum::parse(m).is_some())
+        .collect();
     Some((2 * (m * n * k) as u64 / warps, format!("{}.{}", i.modifiers[at], types.join("."))))
 }
 
@@ -172,7 +176,8 @@ fn partial_warp(x: &mut Exec) -> Option<Flow> {
     if let Some(flow) = x.converge(u32::MAX) {
         return Some(flow);
     }
-    let message = format!("it takes all 32 lanes of a warp; lanes {:#010x} have exited or never were", !x.mask);
+    let message =
+        format!("it takes all 32 lanes of a warp; lanes {:#010x} have exited or never were", !x.mask);
     Some(x.fault(FaultKind::Check, "convergence-required", message))
 }
 

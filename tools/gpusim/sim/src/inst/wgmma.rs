@@ -147,8 +147,24 @@ fn each_register(operand: &Operand, regs: &HashMap<String, RegInfo>, f: &mut imp
 
 /// Opcodes whose first operand is not a destination.
 const NO_DESTINATION: &[&str] = &[
-    "bar", "barrier", "bra", "brx", "call", "cp", "discard", "fence", "mbarrier", "membar", "multimem", "nanosleep",
-    "prefetch", "red", "ret", "st", "stmatrix", "trap",
+    "bar",
+    "barrier",
+    "bra",
+    "brx",
+    "call",
+    "cp",
+    "discard",
+    "fence",
+    "mbarrier",
+    "membar",
+    "multimem",
+    "nanosleep",
+    "prefetch",
+    "red",
+    "ret",
+    "st",
+    "stmatrix",
+    "trap",
 ];
 
 /// Makes an instruction that names watched registers tell so.
@@ -250,7 +266,9 @@ fn wgmma(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
 /// Whether PTX has the shape and types.
 fn has([m, n, k]: [usize; 3], a: Kind, b: Kind, d: Sum) -> bool {
     let integer = matches!(a, Kind::Int { .. } | Kind::Bit);
-    let n_exists = n.is_multiple_of(8) && (8..=256).contains(&n) && (!integer || n == 8 || n == 24 || n.is_multiple_of(16));
+    let n_exists = n.is_multiple_of(8)
+        && (8..=256).contains(&n)
+        && (!integer || n == 8 || n == 24 || n.is_multiple_of(16));
     let kind = matches!(a, Kind::Float(_) | Kind::Int { bits: 8, .. } | Kind::Bit);
     kind && m == 64 && n_exists && k * a.bits() == 256 && a.pairs_with(b) && a.sums_to(d)
 }
@@ -299,7 +317,9 @@ fn mma_async(cx: &mut Lower, i: &ast::Instruction, mut m: Mods) -> Result<Inst, 
         next += 1;
         match value {
             Some(value) if allowed.contains(&value) => Ok(value == allowed[1]),
-            _ => Err(LowerError::Invalid(format!("operand {next}: {} or {} expected", allowed[0], allowed[1]))),
+            _ => {
+                Err(LowerError::Invalid(format!("operand {next}: {} or {} expected", allowed[0], allowed[1])))
+            }
         }
     };
     let (mut negated, mut transposed) = ([false; 2], [false; 2]);
@@ -339,15 +359,30 @@ fn run_commit(x: &mut Exec) -> Flow {
     some_early(x)
 }
 
-/// Where the race check is told that a group ends.
-fn committed(_x: &mut Exec) {}
+/// The race check hears that a group ends.
+fn committed(x: &mut Exec) {
+    let warp = x.warp_id();
+    if let Some(check) = x.cluster.check.as_mut() {
+        check.wgmma_commit(warp);
+    }
+}
 
-/// Where the race check is told of a wait for all but `pending` groups.
-fn waited(_x: &mut Exec, _pending: u32) {}
+/// The race check hears of a wait for all but `pending` groups.
+fn waited(x: &mut Exec, pending: u32) {
+    let warp = x.warp_id();
+    if let Some(check) = x.cluster.check.as_mut() {
+        check.wgmma_wait(warp, pending);
+    }
+}
 
-/// Where the race check is told what a product reads of shared memory, through the async proxy.
-fn observe(_x: &mut Exec, _stretches: &[(u32, u32)]) -> Result<(), Flow> {
-    Ok(())
+/// The race check hears what a product reads of shared memory, through the async proxy and until its group is waited for.
+fn observe(x: &mut Exec, stretches: &[(u32, u32)]) -> Result<(), Flow> {
+    let (warp, site, rank) = (x.warp_id(), x.site(), x.cta.rank);
+    let told = x.tell(|check| {
+        let op = check.wgmma_begin(warp, site);
+        stretches.iter().try_for_each(|&(at, bytes)| check.wgmma_access(&op, rank, at.into(), bytes.into()))
+    });
+    told.map(|_| ())
 }
 
 #[inline(always)]
@@ -372,7 +407,11 @@ fn run_wait(x: &mut Exec, i: &Inst) -> Flow {
 }
 
 /// The slots of D and of A of an instruction, at a depth.
-fn slots_of<'r>(x: &Exec<'r>, pc: u32, depth: u32) -> (impl Iterator<Item = usize> + 'r, impl Iterator<Item = usize> + 'r) {
+fn slots_of<'r>(
+    x: &Exec<'r>,
+    pc: u32,
+    depth: u32,
+) -> (impl Iterator<Item = usize> + 'r, impl Iterator<Item = usize> + 'r) {
     let launch = x.launch;
     let inst = &launch.program.code[pc as usize];
     let base = launch.frames.start(depth as usize).0;
@@ -429,14 +468,11 @@ fn run_async(x: &mut Exec, i: &Inst) -> Flow {
     if !data.in_registers {
         operands.push(("A", a, 16 * warp..16 * warp + 16, data.transposed[0]));
     }
+    let mut stretches = Vec::new();
     for (name, bits, rows, transposed) in operands {
         let descriptor = Descriptor::new(bits);
         match descriptor.stretches(&shared, rows, transposed) {
-            Ok(stretches) => {
-                if let Err(flow) = observe(x, &stretches) {
-                    return flow;
-                }
-            }
+            Ok(found) => stretches.extend(found),
             Err(at) => {
                 let message = format!(
                     "{name} with {descriptor} takes 16 bytes at {at:#x}; shared memory is {:#x} to {:#x}",
@@ -446,6 +482,9 @@ fn run_async(x: &mut Exec, i: &Inst) -> Flow {
                 return x.fault(FaultKind::IllegalAddress, "out-of-bounds", message);
             }
         }
+    }
+    if let Err(flow) = observe(x, &stretches) {
+        return flow;
     }
     let (pc, depth) = (x.pc, x.depth);
     let (d, left) = slots_of(x, pc, depth);
@@ -480,16 +519,21 @@ fn hazard(x: &Exec, data: &Async) -> Option<String> {
         return Some("A is an accumulator of a wgmma.mma_async that has not been waited for".to_owned());
     }
     if d.iter().any(|slot| state.operands.has(*slot)) {
-        return Some("an accumulator is a register of A of a wgmma.mma_async that has not been waited for".to_owned());
+        return Some(
+            "an accumulator is a register of A of a wgmma.mma_async that has not been waited for".to_owned(),
+        );
     }
     if !d.iter().any(|slot| state.accumulators.has(*slot)) {
         return None;
     }
     for issued in state.queue.iter().filter(|issued| issued.fences == state.fences) {
         let other = x.launch.program.code[issued.pc as usize].data::<Async>();
-        let same = other.n == data.n && other.product.k == data.product.k && other.product.d == data.product.d;
+        let same =
+            other.n == data.n && other.product.k == data.product.k && other.product.d == data.product.d;
         if !same && slots_of(x, issued.pc, issued.depth).0.any(|slot| d.contains(&slot)) {
-            return Some("an accumulator of a wgmma.mma_async of another shape, without wgmma.fence".to_owned());
+            return Some(
+                "an accumulator of a wgmma.mma_async of another shape, without wgmma.fence".to_owned(),
+            );
         }
     }
     None

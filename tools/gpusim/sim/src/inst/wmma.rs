@@ -12,7 +12,10 @@ use gpusim_ptx::ast;
 
 use super::memory::space;
 use super::mma::{bit_operation, multiply_f64, read_all, registers};
-use super::tile::{self, Columns, Kind, Product, Sum, Sums, Unit, expect, load_columns, load_rows, load_sums, multiply, store_sums, whole_warp};
+use super::tile::{
+    self, Columns, Kind, Product, Sum, Sums, Unit, expect, load_columns, load_rows, load_sums, multiply,
+    store_sums, whole_warp,
+};
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand, vectorised};
 use crate::exec::{Access, Exec, FaultKind, MemSpace};
 
@@ -107,7 +110,11 @@ impl Fragment {
                 let per_block = block_rows(m) * 8 / (32 * per_register);
                 let (block, r) = (r / per_block, r % per_block);
                 let (row, column) = (block / (n / 8) * 16, block % (n / 8) * 8);
-                if per_register == 2 { (row + g + 8 * r, column + 2 * t + e) } else { (row + g + 8 * (r / 2), column + 2 * t + r % 2) }
+                if per_register == 2 {
+                    (row + g + 8 * r, column + 2 * t + e)
+                } else {
+                    (row + g + 8 * (r / 2), column + 2 * t + r % 2)
+                }
             }
         }
     }
@@ -127,7 +134,13 @@ fn wmma(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let (load, store, product) = (m.take("load"), m.take("store"), m.take("mma"));
     m.take("sync");
     m.take("aligned");
-    if product { mma(cx, i, m) } else if load || store { memory(cx, i, m, store) } else { Err(LowerError::Unsupported) }
+    if product {
+        mma(cx, i, m)
+    } else if load || store {
+        memory(cx, i, m, store)
+    } else {
+        Err(LowerError::Unsupported)
+    }
 }
 
 fn memory(cx: &mut Lower, i: &ast::Instruction, mut m: Mods, store: bool) -> Result<Inst, LowerError> {
@@ -144,7 +157,10 @@ fn memory(cx: &mut Lower, i: &ast::Instruction, mut m: Mods, store: bool) -> Res
     m.end()?;
     let exists = match part {
         Part::A(kind) | Part::B(kind) => has(shape, kind),
-        Part::C(_) => [[16, 16, 16], [8, 32, 16], [32, 8, 16], [16, 16, 8], [8, 8, 32], [8, 8, 128], [8, 8, 4]].contains(&shape),
+        Part::C(_) => {
+            [[16, 16, 16], [8, 32, 16], [32, 8, 16], [16, 16, 8], [8, 8, 32], [8, 8, 128], [8, 8, 4]]
+                .contains(&shape)
+        }
     };
     let fragment = Fragment { part, shape };
     if !exists {
@@ -187,7 +203,11 @@ fn agreed(x: &mut Exec, i: &Inst) -> Result<(u64, u64), Flow> {
     let at = x.addresses(i.a, i.aux != 0, i.imm);
     let stride = x.read::<u32>(i.b);
     if at.iter().any(|lane| *lane != at[0]) || stride.iter().any(|lane| *lane != stride[0]) {
-        return Err(x.fault(FaultKind::Check, "convergence-required", "lanes disagree about the address or the stride"));
+        return Err(x.fault(
+            FaultKind::Check,
+            "convergence-required",
+            "lanes disagree about the address or the stride",
+        ));
     }
     Ok((at[0], stride[0].into()))
 }
@@ -292,7 +312,13 @@ fn mma(cx: &mut Lower, i: &ast::Instruction, mut m: Mods) -> Result<Inst, LowerE
     };
     m.end()?;
     let double = a == Kind::F64;
-    if !has(shape, a) || !a.pairs_with(b) || !a.sums_to(c) || !a.sums_to(d) || rounding.is_some() && !double || satfinite && !matches!(a, Kind::Int { .. }) {
+    if !has(shape, a)
+        || !a.pairs_with(b)
+        || !a.sums_to(c)
+        || !a.sums_to(d)
+        || rounding.is_some() && !double
+        || satfinite && !matches!(a, Kind::Int { .. })
+    {
         return Err(LowerError::Unsupported);
     }
     let count = |part| Fragment { part, shape }.registers();

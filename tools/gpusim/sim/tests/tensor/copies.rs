@@ -59,15 +59,23 @@ fn ldmatrix_gives_each_lane_its_elements() {
                     + &move_words(true)
                     + &load("at_row", 1, 32, "%a1", 32)
                     + &format!(".reg .b32 %x<{count}>; mov.u32 %t3, s; add.u32 %t3, %t3, %at_row0;\n")
-                    + &format!("ldmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 {}, [%t3];\n", vector("x", count))
+                    + &format!(
+                        "ldmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 {}, [%t3];\n",
+                        vector("x", count)
+                    )
                     + &store("x", count, 32, "%a0", 32)
                     + "ret;\n}\n";
                 assemble(&text);
-                let out = launch(settings(MODES[0]), &text, 32, [&addresses(count), &image], 128 * count).unwrap_or_else(|e| panic!("{e}"));
+                let out = launch(settings(MODES[0]), &text, 32, [&addresses(count), &image], 128 * count)
+                    .unwrap_or_else(|e| panic!("{e}"));
                 for (m, lanes) in registers(32, 32, &out).iter().enumerate() {
                     for (lane, word) in lanes.iter().enumerate() {
                         for e in 0..2 {
-                            assert_eq!((word >> (16 * e)) as u16, fragment(m, lane, e, transposed), "x{count}{trans}");
+                            assert_eq!(
+                                (word >> (16 * e)) as u16,
+                                fragment(m, lane, e, transposed),
+                                "x{count}{trans}"
+                            );
                         }
                     }
                 }
@@ -82,7 +90,14 @@ fn stmatrix_puts_each_element_where_ldmatrix_finds_it() {
         for transposed in [false, true] {
             let trans = if transposed { ".trans" } else { "" };
             let fragments: Vec<Vec<u64>> = (0..count)
-                .map(|m| (0..32).map(|l| u64::from(fragment(m, l, 0, transposed)) | u64::from(fragment(m, l, 1, transposed)) << 16).collect())
+                .map(|m| {
+                    (0..32)
+                        .map(|l| {
+                            u64::from(fragment(m, l, 0, transposed))
+                                | u64::from(fragment(m, l, 1, transposed)) << 16
+                        })
+                        .collect()
+                })
                 .collect();
             let text = head("sm_90")
                 + &move_words(true)
@@ -90,12 +105,16 @@ fn stmatrix_puts_each_element_where_ldmatrix_finds_it() {
                 + "add.u64 %at2, %a1, 128;\n"
                 + &load("x", count, 32, "%at2", 32)
                 + "mov.u32 %t3, s; add.u32 %t3, %t3, %at_row0;\n"
-                + &format!("stmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 [%t3], {};\nbar.sync 0;\n", vector("x", count))
+                + &format!(
+                    "stmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 [%t3], {};\nbar.sync 0;\n",
+                    vector("x", count)
+                )
                 + &move_words(false)
                 + "ret;\n}\n";
             assemble(&text);
             let input = [addresses(count), bytes(32, &fragments)].concat();
-            let out = launch(settings(MODES[0]), &text, 32, [&input, &vec![0xEE; WORDS * 4]], WORDS * 4).unwrap_or_else(|e| panic!("{e}"));
+            let out = launch(settings(MODES[0]), &text, 32, [&input, &vec![0xEE; WORDS * 4]], WORDS * 4)
+                .unwrap_or_else(|e| panic!("{e}"));
             let mut expected = vec![0xEE; WORDS * 4];
             for m in 0..count {
                 for r in 0..8 {
@@ -111,18 +130,31 @@ fn stmatrix_puts_each_element_where_ldmatrix_finds_it() {
 
 #[test]
 fn movmatrix_transposes() {
-    let text = head("sm_80") + &load("x", 1, 32, "%a1", 32) + ".reg .b32 %y<1>; movmatrix.sync.aligned.m8n8.trans.b16 %y0, %x0;\n" + &store("y", 1, 32, "%a0", 32) + "ret;\n}\n";
+    let text = head("sm_80")
+        + &load("x", 1, 32, "%a1", 32)
+        + ".reg .b32 %y<1>; movmatrix.sync.aligned.m8n8.trans.b16 %y0, %x0;\n"
+        + &store("y", 1, 32, "%a0", 32)
+        + "ret;\n}\n";
     assemble(&text);
-    let input: Vec<u8> = (0..32).flat_map(|l| (u32::from(fragment(0, l, 0, false)) | u32::from(fragment(0, l, 1, false)) << 16).to_le_bytes()).collect();
+    let input: Vec<u8> = (0..32)
+        .flat_map(|l| {
+            (u32::from(fragment(0, l, 0, false)) | u32::from(fragment(0, l, 1, false)) << 16).to_le_bytes()
+        })
+        .collect();
     let out = launch(settings(MODES[0]), &text, 32, [&input, &[]], 128).unwrap();
     for (lane, word) in registers(32, 32, &out)[0].iter().enumerate() {
-        assert_eq!((*word as u16, (*word >> 16) as u16), (fragment(0, lane, 0, true), fragment(0, lane, 1, true)));
+        assert_eq!(
+            (*word as u16, (*word >> 16) as u16),
+            (fragment(0, lane, 0, true), fragment(0, lane, 1, true))
+        );
     }
 }
 
 #[test]
 fn a_row_that_is_not_aligned_to_sixteen_bytes_is_reported() {
-    let text = head("sm_80") + &move_words(true) + "mov.u32 %t3, s; add.u32 %t3, %t3, 8; .reg .b32 %x<1>;\nldmatrix.sync.aligned.m8n8.x1.shared.b16 {%x0}, [%t3];\nret;\n}\n";
+    let text = head("sm_80")
+        + &move_words(true)
+        + "mov.u32 %t3, s; add.u32 %t3, %t3, 8; .reg .b32 %x<1>;\nldmatrix.sync.aligned.m8n8.x1.shared.b16 {%x0}, [%t3];\nret;\n}\n";
     let error = launch(settings(MODES[0]), &text, 32, [&[], &vec![0; WORDS * 4]], 4).unwrap_err();
     assert!(matches!(error, gpusim::LaunchError::Misaligned(_)), "{error}");
 }

@@ -22,7 +22,10 @@ fn float(value: f64, exponent_bits: i32, fraction_bits: i32) -> u64 {
     let bias = (1 << (exponent_bits - 1)) - 1;
     let exponent = value.abs().log2().floor() as i32;
     let fraction = (value.abs() / 2f64.powi(exponent) - 1.0) * 2f64.powi(fraction_bits);
-    assert!(fraction.fract() == 0.0 && (1..(1 << exponent_bits)).contains(&(exponent + bias)), "{value} is not exact");
+    assert!(
+        fraction.fract() == 0.0 && (1..(1 << exponent_bits)).contains(&(exponent + bias)),
+        "{value} is not exact"
+    );
     sign | ((exponent + bias) as u64) << fraction_bits | fraction as u64
 }
 
@@ -67,7 +70,12 @@ pub fn product(a: &[Vec<f64>], b: &[Vec<f64>], c: &[Vec<f64>]) -> Vec<Vec<f64>> 
 }
 
 /// Element bits into registers of 32 bits (64 for f64): `[register][lane]`.
-pub fn pack(kind: &str, lanes: usize, per_lane: usize, element: impl Fn(usize, usize) -> u64) -> Vec<Vec<u64>> {
+pub fn pack(
+    kind: &str,
+    lanes: usize,
+    per_lane: usize,
+    element: impl Fn(usize, usize) -> u64,
+) -> Vec<Vec<u64>> {
     let width = bits(kind);
     let per_register = (32 / width).max(1);
     let mut registers = vec![vec![0; lanes]; per_lane.div_ceil(per_register)];

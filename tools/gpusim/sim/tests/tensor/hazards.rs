@@ -17,11 +17,19 @@ fn product(d: &str, registers: bool) -> String {
 }
 
 fn run(body: &str, threads: u32) -> Result<Vec<u8>, LaunchError> {
-    let mut text = head("sm_90a") + FILL + ".reg .b64 %da, %db; .reg .f32 %d<4>, %e<4>; .reg .b32 %x<4>; .reg .f32 %f<4>;\n";
-    text += &format!("mov.u64 %da, {}; mov.u64 %db, {};\n", k_major(128).descriptor(1024), k_major(128).descriptor(1024 + (48 << 10)));
+    let mut text = head("sm_90a")
+        + FILL
+        + ".reg .b64 %da, %db; .reg .f32 %d<4>, %e<4>; .reg .b32 %x<4>; .reg .f32 %f<4>;\n";
+    text += &format!(
+        "mov.u64 %da, {}; mov.u64 %db, {};\n",
+        k_major(128).descriptor(1024),
+        k_major(128).descriptor(1024 + (48 << 10))
+    );
     for name in ["d", "e", "x"] {
         let ty = if name == "x" { "b32" } else { "f32" };
-        (0..4).for_each(|i| text += &format!("mov.{ty} %{name}{i}, 0{};\n", if ty == "f32" { "f00000000" } else { "" }));
+        (0..4).for_each(|i| {
+            text += &format!("mov.{ty} %{name}{i}, 0{};\n", if ty == "f32" { "f00000000" } else { "" })
+        });
     }
     text += body;
     text += "mad.wide.u32 %at1, %lane, 4, %a0; st.global.f32 [%at1], %d0; ret;\n}\n";
@@ -51,10 +59,34 @@ fn fence_product_commit_wait_is_clean() {
     clean(&[FENCE, &product("d", true), COMMIT, WAIT].concat());
     // Products of one shape follow each other in the same accumulators without a fence; other registers are free.
     let free = "add.f32 %f0, %f1, %f2;\n";
-    clean(&[FENCE, &product("d", false), &product("d", false), COMMIT, free, &product("d", false), COMMIT, WAIT].concat());
+    clean(
+        &[
+            FENCE,
+            &product("d", false),
+            &product("d", false),
+            COMMIT,
+            free,
+            &product("d", false),
+            COMMIT,
+            WAIT,
+        ]
+        .concat(),
+    );
     // The first of two groups has been waited for: its registers are free.
     let one = "wgmma.wait_group.sync.aligned 1;\n";
-    clean(&[FENCE, &product("e", false), COMMIT, &product("d", false), COMMIT, one, "add.f32 %f0, %e0, %e1;\n", WAIT].concat());
+    clean(
+        &[
+            FENCE,
+            &product("e", false),
+            COMMIT,
+            &product("d", false),
+            COMMIT,
+            one,
+            "add.f32 %f0, %e0, %e1;\n",
+            WAIT,
+        ]
+        .concat(),
+    );
 }
 
 #[test]
@@ -78,9 +110,24 @@ fn a_register_of_a_touched_before_the_wait_is_reported() {
 #[test]
 fn registers_changed_without_a_fence_are_reported() {
     reported(&[&product("d", false), COMMIT, WAIT].concat(), "no wgmma.fence");
-    reported(&[FENCE, "mov.f32 %d0, %f0;\n", &product("d", false), COMMIT, WAIT].concat(), "after the last wgmma.fence");
-    reported(&[FENCE, "mov.b32 %x0, 1;\n", &product("d", true), COMMIT, WAIT].concat(), "register of A was written");
-    let again = [FENCE, &product("d", false), COMMIT, WAIT, "add.f32 %d0, %d0, %f0;\n", &product("d", false), COMMIT, WAIT];
+    reported(
+        &[FENCE, "mov.f32 %d0, %f0;\n", &product("d", false), COMMIT, WAIT].concat(),
+        "after the last wgmma.fence",
+    );
+    reported(
+        &[FENCE, "mov.b32 %x0, 1;\n", &product("d", true), COMMIT, WAIT].concat(),
+        "register of A was written",
+    );
+    let again = [
+        FENCE,
+        &product("d", false),
+        COMMIT,
+        WAIT,
+        "add.f32 %d0, %d0, %f0;\n",
+        &product("d", false),
+        COMMIT,
+        WAIT,
+    ];
     reported(&again.concat(), "after the last wgmma.fence");
 }
 
@@ -105,4 +152,22 @@ fn a_product_needs_all_lanes_of_the_warp() {
         + "mov.b32 %a3, 0; mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%c0, %c1, %c2, %c3}, {%a3, %a3, %a3, %a3}, {%a3, %a3}, {%c0, %c1, %c2, %c3};\nret;\n}\n";
     let error = launch(settings(MODES[0]), &text, 32, [&[], &[]], 4).unwrap_err().to_string();
     assert!(error.contains("convergence-required"), "{error}");
+}
+
+/// Every thread stores sixteen bytes away from its neighbour, into A.
+const OVERWRITE: &str =
+    "mov.u32 %t1, s; shl.b32 %t0, %lane, 4; add.u32 %t1, %t1, %t0; st.shared.b32 [%t1], 0;\n";
+const SYNC: &str = "bar.sync 0;\n";
+const PROXY: &str = "fence.proxy.async;\n";
+
+#[test]
+fn operands_written_before_the_wait_or_without_a_proxy_fence_are_races() {
+    let race = |body: &str| {
+        let error = run(body, 128).expect_err(body).to_string();
+        assert!(error.contains("race"), "{error}");
+    };
+    race(&[FENCE, &product("d", false), COMMIT, OVERWRITE, WAIT].concat());
+    race(&[FENCE, &product("d", false), COMMIT, SYNC, OVERWRITE, WAIT].concat());
+    race(&[OVERWRITE, SYNC, FENCE, &product("d", false), COMMIT, WAIT].concat());
+    clean(&[OVERWRITE, PROXY, SYNC, FENCE, &product("d", false), COMMIT, WAIT, SYNC, OVERWRITE].concat());
 }

@@ -78,7 +78,8 @@ impl Form {
         });
         let input: Vec<u8> = [left, right, addend].iter().flat_map(|list| bytes(word, list)).collect();
         let out = self.registers()[0] * 32 * word / 8;
-        let result = launch(settings, &self.ptx(), 32, [&input, &[]], out).unwrap_or_else(|error| panic!("{error}"));
+        let result =
+            launch(settings, &self.ptx(), 32, [&input, &[]], out).unwrap_or_else(|error| panic!("{error}"));
         let result = registers(word, 32, &result);
         let mut d = vec![vec![0; n]; m];
         for lane in 0..32 {
@@ -129,7 +130,13 @@ fn place_b([m, _, k]: [usize; 3], bits: usize, lane: usize, i: usize) -> (usize,
     let row = match (m, k, bits) {
         (_, 4, _) => thread,
         (_, 8, 16) => thread * 2 + i,
-        (_, 8, _) => if i == 0 { thread } else { thread + 4 },
+        (_, 8, _) => {
+            if i == 0 {
+                thread
+            } else {
+                thread + 4
+            }
+        }
         (_, 16, 16) => thread * 2 + (i & 1) + if i >= 2 { 8 } else { 0 },
         (_, 16, 64) => thread + i * 4,
         (_, 16, 8) => thread * 4 + i,
@@ -146,7 +153,11 @@ fn place_b([m, _, k]: [usize; 3], bits: usize, lane: usize, i: usize) -> (usize,
 /// Row and column of element `i` of C and D.
 pub fn place_c(m: usize, lane: usize, i: usize) -> (usize, usize) {
     let (group, thread) = (lane >> 2, lane % 4);
-    if m == 8 { (group, thread * 2 + i) } else { (if i < 2 { group } else { group + 8 }, thread * 2 + (i & 1)) }
+    if m == 8 {
+        (group, thread * 2 + i)
+    } else {
+        (if i < 2 { group } else { group + 8 }, thread * 2 + (i & 1))
+    }
 }
 
 /// All forms but m8n8k4 of halves.
@@ -174,9 +185,10 @@ pub fn forms() -> Vec<Form> {
         }
     }
     for inner in ["", ".satfinite"] {
-        for (types, shapes) in
-            [(["s8", "u8"], [[8, 8, 16], [16, 8, 16], [16, 8, 32]]), (["s4", "u4"], [[8, 8, 32], [16, 8, 32], [16, 8, 64]])]
-        {
+        for (types, shapes) in [
+            (["s8", "u8"], [[8, 8, 16], [16, 8, 16], [16, 8, 32]]),
+            (["s4", "u4"], [[8, 8, 32], [16, 8, 32], [16, 8, 64]]),
+        ] {
             for shape in shapes {
                 for a in types {
                     for b in types {
@@ -222,7 +234,9 @@ fn every_form_multiplies_and_adds() {
             // A sum of zeros may have either sign.
             let plain = |m: &[Vec<u64>]| -> Vec<Vec<u64>> {
                 let top = 1u64 << (bits(td) - 1);
-                m.iter().map(|row| row.iter().map(|x| if *x == top && td != "s32" { 0 } else { *x }).collect()).collect()
+                m.iter()
+                    .map(|row| row.iter().map(|x| if *x == top && td != "s32" { 0 } else { *x }).collect())
+                    .collect()
             };
             assert_eq!(plain(&d), plain(&expected), "{} {mode:?} {}", form.name(), form.target);
         }
@@ -232,12 +246,15 @@ fn every_form_multiplies_and_adds() {
 #[test]
 fn integer_sums_wrap_and_with_satfinite_clamp() {
     for (inner, value) in [("", (0x7FFF_FFF0u32).wrapping_add(32 * 127 * 127)), (".satfinite", 0x7FFF_FFFF)] {
-        let form = Form { shape: [16, 8, 32], types: ["s32", "s8", "s8", "s32"], inner, tail: "", target: "sm_80" };
+        let form =
+            Form { shape: [16, 8, 32], types: ["s32", "s8", "s8", "s32"], inner, tail: "", target: "sm_80" };
         let full = |rows: usize, columns: usize, x: u64| vec![vec![x; columns]; rows];
-        let d = form.run(settings(MODES[0]), [&full(16, 32, 127), &full(32, 8, 127), &full(16, 8, 0x7FFF_FFF0)]);
+        let d =
+            form.run(settings(MODES[0]), [&full(16, 32, 127), &full(32, 8, 127), &full(16, 8, 0x7FFF_FFF0)]);
         assert_eq!(d, full(16, 8, value.into()));
         let low = if inner.is_empty() { (0x8000_0010u32).wrapping_sub(32 * 128 * 127) } else { 0x8000_0000 };
-        let d = form.run(settings(MODES[0]), [&full(16, 32, 0x80), &full(32, 8, 127), &full(16, 8, 0x8000_0010)]);
+        let d =
+            form.run(settings(MODES[0]), [&full(16, 32, 0x80), &full(32, 8, 127), &full(16, 8, 0x8000_0010)]);
         assert_eq!(d, full(16, 8, low.into()));
     }
 }
@@ -278,10 +295,17 @@ fn not_a_number_infinities_and_zeros_spread_along_rows_and_columns() {
 
 #[test]
 fn tf32_ignores_the_lower_thirteen_bits() {
-    let form = Form { shape: [16, 8, 8], types: ["f32", "tf32", "tf32", "f32"], inner: "", tail: "", target: "sm_80" };
+    let form = Form {
+        shape: [16, 8, 8],
+        types: ["f32", "tf32", "tf32", "f32"],
+        inner: "",
+        tail: "",
+        target: "sm_80",
+    };
     let one = 0x3F80_1FFF;
     for mode in MODES {
-        let d = form.run(settings(mode), [&vec![vec![one; 8]; 16], &vec![vec![one; 8]; 8], &vec![vec![0; 8]; 16]]);
+        let d = form
+            .run(settings(mode), [&vec![vec![one; 8]; 16], &vec![vec![one; 8]; 8], &vec![vec![0; 8]; 16]]);
         assert_eq!(d, vec![vec![u64::from(8f32.to_bits()); 8]; 16]);
     }
 }
@@ -290,7 +314,13 @@ fn tf32_ignores_the_lower_thirteen_bits() {
 fn the_architecture_of_the_exact_arithmetic_can_be_chosen() {
     // 2^0 + 2^-24 + 2^-24 in one step: 24 fraction bits keep both small ones, but two steps of eight (k 0..8 and 8..16) cut
     // each of them off. Hopper adds all sixteen at once with 25 bits.
-    let form = Form { shape: [16, 8, 16], types: ["f32", "f16", "f16", "f32"], inner: "", tail: "", target: "sm_80" };
+    let form = Form {
+        shape: [16, 8, 16],
+        types: ["f32", "f16", "f16", "f32"],
+        inner: "",
+        tail: "",
+        target: "sm_80",
+    };
     let tiny = 0x0001; // 2^-24
     let mut a = vec![vec![0; 16]; 16];
     (a[0][0], a[0][1], a[0][8]) = (0x3C00, tiny, tiny);

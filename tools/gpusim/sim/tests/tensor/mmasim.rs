@@ -12,7 +12,8 @@ use crate::wgmma::{Case, k_major};
 /// Elements of a matrix as bits, by rows.
 fn read(blob: &[u8], at: usize, kind: &str, rows: usize, columns: usize) -> Vec<Vec<u64>> {
     let size = bits(kind) / 8;
-    let element = |n: usize| blob[at + n * size..][..size].iter().rev().fold(0, |word, b| word << 8 | u64::from(*b));
+    let element =
+        |n: usize| blob[at + n * size..][..size].iter().rev().fold(0, |word, b| word << 8 | u64::from(*b));
     (0..rows).map(|r| (0..columns).map(|c| element(r * columns + c)).collect()).collect()
 }
 
@@ -61,7 +62,15 @@ fn mma_and_wgmma_give_mma_sims_bits() {
             Form { shape: [m, n, k], types, inner: "", tail: "", target }.run(settings, [&a, &b, &c])
         } else {
             let layout = k_major(128);
-            let case = Case { n, k, types: [names[0], names[1], names[2]], inner: "", a: None, b: layout, scales: (true, 1, 1) };
+            let case = Case {
+                n,
+                k,
+                types: [names[0], names[1], names[2]],
+                inner: "",
+                a: None,
+                b: layout,
+                scales: (true, 1, 1),
+            };
             let mut shared = vec![0; 48 << 10];
             shared.extend(raw_image(&columns, bits(names[2]) / 8));
             case.run(settings, &a, &shared, &c).unwrap_or_else(|error| panic!("{error}"))
@@ -70,7 +79,11 @@ fn mma_and_wgmma_give_mma_sims_bits() {
         for i in 0..m {
             for j in 0..n {
                 let (got, want) = (plain(td, d[i][j]), plain(td, want[i][j]));
-                assert_eq!(got, want, "{instruction} sm_{arch} inputs {} row {i} column {j}: {got:#x}, not {want:#x}", case["inputs"]);
+                assert_eq!(
+                    got, want,
+                    "{instruction} sm_{arch} inputs {} row {i} column {j}: {got:#x}, not {want:#x}",
+                    case["inputs"]
+                );
             }
         }
         *seen.entry(unit.to_owned()).or_default() += 1;

@@ -14,7 +14,8 @@ pub fn settings(arithmetic: Arithmetic) -> Settings {
 
 /// A ptxas: `PTXAS`, or that of a pinned toolkit under target/.
 fn ptxas() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/toolchain/cuda-13.0.88/bin/ptxas");
+    let root =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/toolchain/cuda-13.0.88/bin/ptxas");
     std::env::var_os("PTXAS").map(PathBuf::from).or(Some(root)).filter(|path| path.exists())
 }
 
@@ -30,7 +31,12 @@ pub fn assemble(ptx: &str) {
     let arch = format!("-arch={}", target.trim());
     let out = Command::new(ptxas).args([&*arch, "-o", "/dev/null"]).arg(&file).output().unwrap();
     std::fs::remove_file(&file).unwrap();
-    assert!(out.status.success(), "ptxas: {}{}\n{ptx}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "ptxas: {}{}\n{ptx}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 /// The beginning of a kernel with three parameters.
@@ -52,7 +58,8 @@ pub fn vector(name: &str, count: usize) -> String {
 
 /// Loads registers `name0`… from `[base]`: register by register, a word for each thread.
 pub fn load(name: &str, count: usize, bits: usize, base: &str, threads: usize) -> String {
-    let mut text = format!(".reg .b{bits} %{name}<{}>; mad.wide.u32 %at0, %lane, {}, {base};\n", count.max(1), bits / 8);
+    let mut text =
+        format!(".reg .b{bits} %{name}<{}>; mad.wide.u32 %at0, %lane, {}, {base};\n", count.max(1), bits / 8);
     for n in 0..count {
         text += &format!("ld.global.b{bits} %{name}{n}, [%at0+{}];\n", n * threads * bits / 8);
     }
@@ -100,7 +107,12 @@ pub fn launch(
         device.write(at, input).unwrap();
         params.extend(at.to_le_bytes());
     }
-    device.launch(&Launch { block: [threads, 1, 1], params, shared_bytes: 96 << 10, ..Launch::new(function) })?;
+    device.launch(&Launch {
+        block: [threads, 1, 1],
+        params,
+        shared_bytes: 96 << 10,
+        ..Launch::new(function)
+    })?;
     let mut bytes = vec![0; out];
     device.read(result, &mut bytes).unwrap();
     Ok(bytes)

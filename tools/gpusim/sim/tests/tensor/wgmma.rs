@@ -20,7 +20,8 @@ impl Layout {
     fn offset(&self, line: usize, byte: usize) -> usize {
         let (brick, within) = (line / 8, line % 8);
         if self.width == 16 {
-            let (across, along) = if self.transposed { (self.leading, self.stride) } else { (self.stride, self.leading) };
+            let (across, along) =
+                if self.transposed { (self.leading, self.stride) } else { (self.stride, self.leading) };
             return brick * across + byte / 16 * along + within * 16 + byte % 16;
         }
         let piece = byte % self.width / 16 ^ within / (128 / self.width);
@@ -44,7 +45,12 @@ impl Layout {
 
     /// The descriptor of a matrix at a shared address.
     pub fn descriptor(&self, start: usize) -> u64 {
-        let swizzle = match self.width { 128 => 1, 64 => 2, 32 => 3, _ => 0 };
+        let swizzle = match self.width {
+            128 => 1,
+            64 => 2,
+            32 => 3,
+            _ => 0,
+        };
         let field = |value: usize| (value as u64 >> 4) & 0x3FFF;
         field(start) | field(self.leading) << 16 | field(self.stride) << 32 | swizzle << 62
     }
@@ -115,7 +121,13 @@ impl Case {
     }
 
     /// D by rows as bits, from bits; B by columns.
-    pub fn run(&self, settings: Settings, a: &[Vec<u64>], shared: &[u8], c: &[Vec<u64>]) -> Result<Vec<Vec<u64>>, LaunchError> {
+    pub fn run(
+        &self,
+        settings: Settings,
+        a: &[Vec<u64>],
+        shared: &[u8],
+        c: &[Vec<u64>],
+    ) -> Result<Vec<Vec<u64>>, LaunchError> {
         let [td, ta, _] = self.types;
         let words = 32 / bits(ta).max(1);
         // A in registers: 16 rows for each warp, then as mma with 32 bytes along k.
@@ -166,7 +178,9 @@ fn check(case: &Case, mode: Arithmetic) {
     let c = matrix(td, 3, 64, case.n);
     let columns: Vec<Vec<f64>> = (0..case.n).map(|j| b.iter().map(|row| row[j]).collect()).collect();
     let (add, sa, sb) = case.scales;
-    let scaled = |m: &[Vec<f64>], s: f64| -> Vec<Vec<f64>> { m.iter().map(|r| r.iter().map(|x| x * s).collect()).collect() };
+    let scaled = |m: &[Vec<f64>], s: f64| -> Vec<Vec<f64>> {
+        m.iter().map(|r| r.iter().map(|x| x * s).collect()).collect()
+    };
     let expected =
         product(&scaled(&a, sa.into()), &scaled(&b, sb.into()), &scaled(&c, f64::from(u8::from(add))));
     let mut shared = case.a.map_or(vec![0xEE; 48 << 10], |layout| layout.image(ta, &a));
@@ -174,7 +188,9 @@ fn check(case: &Case, mode: Arithmetic) {
     let code = |t: &str, m: &[Vec<f64>]| -> Vec<Vec<u64>> {
         m.iter().map(|row| row.iter().map(|x| encode(t, *x)).collect()).collect()
     };
-    let d = case.run(settings(mode), &code(ta, &a), &shared, &code(td, &c)).unwrap_or_else(|error| panic!("{error}"));
+    let d = case
+        .run(settings(mode), &code(ta, &a), &shared, &code(td, &c))
+        .unwrap_or_else(|error| panic!("{error}"));
     let top = 1u64 << (bits(td) - 1);
     for (i, (row, want)) in d.iter().zip(code(td, &expected)).enumerate() {
         for (j, (got, want)) in row.iter().zip(want).enumerate() {
@@ -187,7 +203,8 @@ fn check(case: &Case, mode: Arithmetic) {
 
 #[test]
 fn every_type_multiplies_from_shared_memory_and_from_registers() {
-    let mut types = vec![(16, ["f32", "f16", "f16"]), (16, ["f16", "f16", "f16"]), (16, ["f32", "bf16", "bf16"])];
+    let mut types =
+        vec![(16, ["f32", "f16", "f16"]), (16, ["f16", "f16", "f16"]), (16, ["f32", "bf16", "bf16"])];
     types.push((8, ["f32", "tf32", "tf32"]));
     for a in ["e4m3", "e5m2"] {
         for b in ["e4m3", "e5m2"] {
@@ -215,14 +232,27 @@ fn every_type_multiplies_from_shared_memory_and_from_registers() {
 #[test]
 fn every_layout_of_both_operands_is_understood() {
     for width in [16, 32, 64, 128] {
-        for (a, b) in [(k_major(width), k_major(16)), (k_major(64), k_major(width)), (mn_major(width), k_major(32)), (k_major(16), mn_major(width))] {
+        for (a, b) in [
+            (k_major(width), k_major(16)),
+            (k_major(64), k_major(width)),
+            (mn_major(width), k_major(32)),
+            (k_major(16), mn_major(width)),
+        ] {
             for types in [["f32", "f16", "f16"], ["f32", "bf16", "bf16"]] {
                 let case = Case { n: 64, k: 16, types, inner: "", a: Some(a), b, scales: (true, 1, 1) };
                 assemble(&case.ptx());
                 check(&case, Arithmetic::Fast);
             }
         }
-        let case = Case { n: 40, k: 8, types: ["f32", "tf32", "tf32"], inner: "", a: Some(k_major(width)), b: k_major(width), scales: (true, 1, 1) };
+        let case = Case {
+            n: 40,
+            k: 8,
+            types: ["f32", "tf32", "tf32"],
+            inner: "",
+            a: Some(k_major(width)),
+            b: k_major(width),
+            scales: (true, 1, 1),
+        };
         check(&case, Arithmetic::Fast);
     }
 }
@@ -231,7 +261,15 @@ fn every_layout_of_both_operands_is_understood() {
 fn every_n_and_both_signs_of_the_operands() {
     for n in (8..=256).step_by(8) {
         let scales = [(true, 1, 1), (true, -1, 1), (false, 1, -1), (true, -1, -1)][n / 8 % 4];
-        let case = Case { n, k: 16, types: ["f32", "bf16", "bf16"], inner: "", a: Some(k_major(128)), b: k_major(128), scales };
+        let case = Case {
+            n,
+            k: 16,
+            types: ["f32", "bf16", "bf16"],
+            inner: "",
+            a: Some(k_major(128)),
+            b: k_major(128),
+            scales,
+        };
         assemble(&case.ptx());
         check(&case, Arithmetic::Fast);
     }
@@ -240,15 +278,32 @@ fn every_n_and_both_signs_of_the_operands() {
 #[test]
 fn an_operand_outside_shared_memory_is_reported() {
     let b = Layout { stride: 0x3_F000, ..k_major(128) };
-    let case = Case { n: 64, k: 16, types: ["f32", "bf16", "bf16"], inner: "", a: Some(k_major(128)), b, scales: (true, 1, 1) };
+    let case = Case {
+        n: 64,
+        k: 16,
+        types: ["f32", "bf16", "bf16"],
+        inner: "",
+        a: Some(k_major(128)),
+        b,
+        scales: (true, 1, 1),
+    };
     let shared = vec![0; 96 << 10];
-    let error = case.run(settings(MODES[0]), &vec![vec![0; 16]; 64], &shared, &vec![vec![0; 64]; 64]).unwrap_err();
+    let error =
+        case.run(settings(MODES[0]), &vec![vec![0; 16]; 64], &shared, &vec![vec![0; 64]; 64]).unwrap_err();
     assert!(matches!(error, LaunchError::IllegalAddress(_)), "{error}");
 }
 
 #[test]
 fn the_random_schedule_gives_the_same_result() {
-    let case = Case { n: 16, k: 16, types: ["f32", "f16", "f16"], inner: "", a: Some(k_major(128)), b: k_major(128), scales: (false, 1, 1) };
+    let case = Case {
+        n: 16,
+        k: 16,
+        types: ["f32", "f16", "f16"],
+        inner: "",
+        a: Some(k_major(128)),
+        b: k_major(128),
+        scales: (false, 1, 1),
+    };
     let (a, b) = (matrix("f16", 1, 64, 16), matrix("f16", 2, 16, 16));
     let columns: Vec<Vec<f64>> = (0..16).map(|j| b.iter().map(|row| row[j]).collect()).collect();
     let shared = [case.a.unwrap().image("f16", &a), case.b.image("f16", &columns)].concat();

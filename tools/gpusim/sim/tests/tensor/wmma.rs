@@ -37,25 +37,61 @@ fn check(shape: [usize; 3], [td, ta, tc]: [&str; 3], layouts: (bool, bool, bool)
         (image(ta, &a, rows_a, pad(ta)), image(ta, &b, rows_b, pad(ta)), image(tc, &c, rows_c, pad(tc)));
     let fragment = |elements| if ta == "f16" { 8 } else { count(ta, elements) };
     let (na, nb, nc, nd) = (fragment(m * k), fragment(k * n), count(tc, m * n), count(td, m * n));
-    let ty = |t: &str| match t { "f64" => "f64", "f32" => "f32", _ => "b32" };
+    let ty = |t: &str| match t {
+        "f64" => "f64",
+        "f32" => "f32",
+        _ => "b32",
+    };
     let mut text = head(if ta == "b1" || ta.ends_with('4') { "sm_80" } else { "sm_80" });
-    text += &format!(".reg .{0} %ax<{na}>, %bx<{nb}>; .reg .{1} %cx<{nc}>; .reg .{2} %dx<{nd}>;\n", if ta == "f64" { "f64" } else { "b32" }, ty(tc), ty(td));
-    let at = [0, ia.len().next_multiple_of(256), (ia.len().next_multiple_of(256) + ib.len()).next_multiple_of(256)];
+    text += &format!(
+        ".reg .{0} %ax<{na}>, %bx<{nb}>; .reg .{1} %cx<{nc}>; .reg .{2} %dx<{nd}>;\n",
+        if ta == "f64" { "f64" } else { "b32" },
+        ty(tc),
+        ty(td)
+    );
+    let at = [
+        0,
+        ia.len().next_multiple_of(256),
+        (ia.len().next_multiple_of(256) + ib.len()).next_multiple_of(256),
+    ];
     text += &format!("add.u64 %at0, %a1, {}; add.u64 %at1, %a1, {};\n", at[1], at[2]);
-    text += &format!("wmma.load.a.sync.aligned.{}.{name}.global.{ta} {}, [%a1], {sa};\n", layout(rows_a), vector("ax", na));
-    text += &format!("wmma.load.b.sync.aligned.{}.{name}.global.{ta} {}, [%at0], {sb};\n", layout(rows_b), vector("bx", nb));
-    text += &format!("wmma.load.c.sync.aligned.{}.{name}.global.{tc} {}, [%at1], {sc};\n", layout(rows_c), vector("cx", nc));
+    text += &format!(
+        "wmma.load.a.sync.aligned.{}.{name}.global.{ta} {}, [%a1], {sa};\n",
+        layout(rows_a),
+        vector("ax", na)
+    );
+    text += &format!(
+        "wmma.load.b.sync.aligned.{}.{name}.global.{ta} {}, [%at0], {sb};\n",
+        layout(rows_b),
+        vector("bx", nb)
+    );
+    text += &format!(
+        "wmma.load.c.sync.aligned.{}.{name}.global.{tc} {}, [%at1], {sc};\n",
+        layout(rows_c),
+        vector("cx", nc)
+    );
     let types = if ta == "f16" { format!("{td}.{tc}") } else { format!("{td}.{ta}.{ta}.{tc}") };
     let operation = if ta == "b1" { ".xor.popc" } else { "" };
-    let list = format!("{}, {}, {}, {}", vector("dx", nd), vector("ax", na), vector("bx", nb), vector("cx", nc));
-    text += &format!("wmma.mma{operation}.sync.aligned.{}.{}.{name}.{types}{tail} {list};\n", layout(rows_a), layout(rows_b));
-    text += &format!("wmma.store.d.sync.aligned.{}.{name}.global.{td} [%a0], {}, {sd};\nret;\n}}\n", layout(rows_c), vector("dx", nd), sd = if rows_c { n } else { m });
+    let list =
+        format!("{}, {}, {}, {}", vector("dx", nd), vector("ax", na), vector("bx", nb), vector("cx", nc));
+    text += &format!(
+        "wmma.mma{operation}.sync.aligned.{}.{}.{name}.{types}{tail} {list};\n",
+        layout(rows_a),
+        layout(rows_b)
+    );
+    text += &format!(
+        "wmma.store.d.sync.aligned.{}.{name}.global.{td} [%a0], {}, {sd};\nret;\n}}\n",
+        layout(rows_c),
+        vector("dx", nd),
+        sd = if rows_c { n } else { m }
+    );
     assemble(&text);
     let mut expected = product(&a, &b, &c);
     if ta == "b1" {
         for i in 0..m {
             for j in 0..n {
-                expected[i][j] = c[i][j] + (0..k).map(|l| f64::from(u8::from(a[i][l] != b[l][j]))).sum::<f64>();
+                expected[i][j] =
+                    c[i][j] + (0..k).map(|l| f64::from(u8::from(a[i][l] != b[l][j]))).sum::<f64>();
             }
         }
     }
@@ -66,7 +102,8 @@ fn check(shape: [usize; 3], [td, ta, tc]: [&str; 3], layouts: (bool, bool, bool)
     input.resize(at[2], 0);
     input.extend(&ic);
     for mode in MODES {
-        let out = launch(settings(mode), &text, 32, [&input, &[]], expected.len()).unwrap_or_else(|e| panic!("{e}\n{text}"));
+        let out = launch(settings(mode), &text, 32, [&input, &[]], expected.len())
+            .unwrap_or_else(|e| panic!("{e}\n{text}"));
         let size = bits(td) / 8;
         for (n, (got, want)) in out.chunks_exact(size).zip(expected.chunks_exact(size)).enumerate() {
             let negative_zero = |b: &[u8]| b[size - 1] == 0x80 && b[..size - 1].iter().all(|x| *x == 0);
@@ -81,7 +118,14 @@ fn load_multiply_store_gives_the_product() {
     let all = [(true, true, true), (true, false, true), (false, true, false), (false, false, true)];
     for layouts in all {
         for shape in [[16, 16, 16], [8, 32, 16], [32, 8, 16]] {
-            for types in [["f32", "f16", "f32"], ["f16", "f16", "f16"], ["f32", "f16", "f16"], ["f32", "bf16", "f32"], ["s32", "s8", "s32"], ["s32", "u8", "s32"]] {
+            for types in [
+                ["f32", "f16", "f32"],
+                ["f16", "f16", "f16"],
+                ["f32", "f16", "f16"],
+                ["f32", "bf16", "f32"],
+                ["s32", "s8", "s32"],
+                ["s32", "u8", "s32"],
+            ] {
                 check(shape, types, layouts, "");
             }
         }

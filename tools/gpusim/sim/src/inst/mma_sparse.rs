@@ -1,5 +1,0 @@
-//! `mma.sp`.
-
-use super::Entry;
-
-pub(super) const TABLE: &[Entry] = &[];
