@@ -24,7 +24,7 @@
 //! | `mbarrier.init` `inval` | [`mbarrier_init`](ClusterCheck::mbarrier_init), [`mbarrier_inval`](ClusterCheck::mbarrier_inval) |
 //! | `mbarrier.arrive…` `expect_tx` | [`mbarrier_arrive`](ClusterCheck::mbarrier_arrive), then [`mbarrier_phase_complete`](ClusterCheck::mbarrier_phase_complete) if the phase flips |
 //! | `mbarrier.test_wait` `try_wait` | [`mbarrier_wait`](ClusterCheck::mbarrier_wait) when it returns true |
-//! | end of a thread | [`exit`](ClusterCheck::exit); end of a CTA: [`outstanding_copies`](ClusterCheck::outstanding_copies) |
+//! | end of a thread | [`exit`](ClusterCheck::exit); end of a CTA: [`outstanding_copies`](ClusterCheck::outstanding_copies), [`cta_exit`](ClusterCheck::cta_exit) |
 //!
 //! An `Err` is a [`Finding`]; [`Report::of`] makes the text that the user reads of it. After an `Err` the state is unspecified
 //! (but sound to use): the launch is expected to end. With the CTAs of a launch on several host threads, a strong access and
@@ -74,6 +74,7 @@ mod clock;
 mod cluster;
 mod copies;
 mod counters;
+mod exit;
 mod footprint;
 mod ids;
 mod initialised;

@@ -304,6 +304,11 @@ impl Exec<'_> {
                 rank => (rank - 1).min(u64::from(u32::MAX)) as u32,
             };
             let offset = (at & ((1 << window::CLUSTER_RANK_SHIFT) - 1)) as u32;
+            if rank != self.cta.rank && self.cluster.has_left(rank) {
+                let message = format!("shared access at {at:#x}: CTA rank {rank} has ended");
+                let fault = Fault::new(FaultKind::IllegalAddress, "use after free", message).at(1 << lane);
+                return Err(self.fail(fault));
+            }
             match self.cluster.shared_at(rank, offset, access.bytes) {
                 Some(host) => all[lane] = host as u64,
                 None => {

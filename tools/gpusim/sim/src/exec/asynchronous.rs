@@ -94,7 +94,9 @@ impl Exec<'_> {
         }
         if at % u64::from(align) != 0 {
             let message = format!("shared address {at:#x}, which is not a multiple of {align}");
-            return Err(self.fail(Fault::new(FaultKind::Misaligned, "misaligned address", message).at(1 << lane)));
+            return Err(
+                self.fail(Fault::new(FaultKind::Misaligned, "misaligned address", message).at(1 << lane))
+            );
         }
         let access = Access { bytes, align: 1, reads: !writes, writes, strong: None };
         let mask = std::mem::replace(&mut self.mask, 1 << lane);
@@ -120,7 +122,9 @@ impl Exec<'_> {
     ) -> Result<*mut u8, Flow> {
         if address % u64::from(align) != 0 {
             let message = format!("global address {address:#x}, which is not a multiple of {align}");
-            return Err(self.fail(Fault::new(FaultKind::Misaligned, "misaligned address", message).at(1 << lane)));
+            return Err(
+                self.fail(Fault::new(FaultKind::Misaligned, "misaligned address", message).at(1 << lane))
+            );
         }
         if bytes == 0 {
             return Ok(std::ptr::null_mut());
@@ -165,7 +169,9 @@ impl Exec<'_> {
         }
         if let Some((engine, lanes)) = leaked {
             let what = match engine {
-                Engine::CpAsync => "cp.async operations that no cp.async.wait_group or wait_all has waited for",
+                Engine::CpAsync => {
+                    "cp.async operations that no cp.async.wait_group or wait_all has waited for"
+                }
                 Engine::Wgmma => "wgmma operations that no wgmma.wait_group has waited for",
                 _ => "bulk copies that no cp.async.bulk.wait_group has waited for",
             };
@@ -192,6 +198,9 @@ impl Exec<'_> {
             );
             return Err(self.fail(Fault::new(FaultKind::Check, title, message).at(lanes)));
         }
+        // Other CTAs must have finished with the shared memory that ends here.
+        let site = self.site();
+        self.tell(|check| check.cta_exit(warp.rank, site))?;
         Ok(())
     }
 }

@@ -198,6 +198,11 @@ impl<'r> Exec<'r> {
         self.wait_of_group == Wait::Poll
     }
 
+    /// What follows has not been waited for yet.
+    pub(crate) fn forget_look(&mut self) {
+        self.wait_of_group = Wait::Ready;
+    }
+
     /// A fault of the executing lanes.
     #[cold]
     pub(crate) fn fault(&mut self, kind: FaultKind, title: &str, message: impl Into<String>) -> Flow {

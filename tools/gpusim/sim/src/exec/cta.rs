@@ -85,6 +85,11 @@ impl ClusterState {
         self.open_barrier();
     }
 
+    /// Whether there was a CTA of that rank, all of whose threads have exited.
+    pub(crate) fn has_left(&self, rank: u32) -> bool {
+        self.left.get(rank as usize) == Some(&0)
+    }
+
     /// Threads of a CTA that have not exited.
     pub(crate) fn left(&self, rank: u32) -> u32 {
         self.left[rank as usize]

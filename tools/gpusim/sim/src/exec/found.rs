@@ -24,7 +24,8 @@ impl Program for Known<'_> {
     fn place(&self, site: SiteId) -> Place {
         let program = self.0.program;
         let Some(site) = program.sites.get(site.0 as usize) else { return Place::default() };
-        let file = |file| program.files.iter().find(|(index, _)| *index == file).map(|(_, name)| name.clone());
+        let file =
+            |file| program.files.iter().find(|(index, _)| *index == file).map(|(_, name)| name.clone());
         Place {
             ptx_line: site.line,
             instruction: site.name.to_string(),

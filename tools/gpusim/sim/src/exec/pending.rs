@@ -77,7 +77,13 @@ pub(crate) struct BulkCopy {
 enum Flight {
     Bulk(Box<BulkCopy>),
     /// `cp.async.mbarrier.arrive`: the arrival of lanes once their copies up to a serial number have landed.
-    Arrival { issuer: Issuer, lanes: u32, upto: u64, at: MbarrierAt, mark: Option<CopyMark> },
+    Arrival {
+        issuer: Issuer,
+        lanes: u32,
+        upto: u64,
+        at: MbarrierAt,
+        mark: Option<CopyMark>,
+    },
 }
 
 struct Pending {
@@ -194,7 +200,14 @@ impl InFlight {
     }
 
     /// A `cp.async` is issued. `eager` is for launches without checks: it lands at once.
-    pub(crate) fn copy_async(&mut self, issuer: Issuer, lanes: u32, copy: &CopyOperands, rng: &mut Rng, eager: bool) {
+    pub(crate) fn copy_async(
+        &mut self,
+        issuer: Issuer,
+        lanes: u32,
+        copy: &CopyOperands,
+        rng: &mut Rng,
+        eager: bool,
+    ) {
         let slot = self.slot(issuer.rank, issuer.warp);
         let state = &mut self.copies[slot];
         let choice = if eager { 0 } else { rng.below(8) };
@@ -260,7 +273,14 @@ impl InFlight {
     }
 
     /// `cp.async.mbarrier.arrive`: the arrivals come when the copies so far have landed.
-    pub(crate) fn copy_mark(&mut self, issuer: Issuer, lanes: u32, at: MbarrierAt, mark: Option<CopyMark>, rng: &mut Rng) {
+    pub(crate) fn copy_mark(
+        &mut self,
+        issuer: Issuer,
+        lanes: u32,
+        at: MbarrierAt,
+        mark: Option<CopyMark>,
+        rng: &mut Rng,
+    ) {
         let slot = self.slot(issuer.rank, issuer.warp);
         let upto = self.copies[slot].serial;
         let flight = Flight::Arrival { issuer, lanes, upto, at, mark };
@@ -428,7 +448,12 @@ fn place(host: *mut u8, address: u32, swizzle: Swizzle, chunk: u32) -> *mut u8 {
 
 impl ClusterState {
     /// A bulk copy takes off. Some land at once.
-    pub(crate) fn issue_bulk(&mut self, mut copy: BulkCopy, rng: &mut Rng, eager: bool) -> Result<(), Failed> {
+    pub(crate) fn issue_bulk(
+        &mut self,
+        mut copy: BulkCopy,
+        rng: &mut Rng,
+        eager: bool,
+    ) -> Result<(), Failed> {
         self.flight.events += 1;
         let choice = if eager && matches!(copy.completes, Completes::Group(_)) { 0 } else { rng.below(8) };
         if choice == 0 {
@@ -533,7 +558,14 @@ impl ClusterState {
 
     /// `cp.async.bulk.wait_group`: all but the last `pending` groups of the lanes are complete, or with `.read` their
     /// sources read.
-    pub(crate) fn bulk_wait(&mut self, rank: u32, warp: u32, lanes: u32, pending: u32, read: bool) -> Result<(), Failed> {
+    pub(crate) fn bulk_wait(
+        &mut self,
+        rank: u32,
+        warp: u32,
+        lanes: u32,
+        pending: u32,
+        read: bool,
+    ) -> Result<(), Failed> {
         let slot = self.flight.slot(rank, warp);
         let groups = &mut self.flight.groups[slot];
         for lane in bits(lanes) {

@@ -79,8 +79,20 @@ impl Reduction {
             (Operation::Max, ty) if ty.is_signed() => signed(old).max(signed(new)) as u64,
             (Operation::Min, _) => old.min(new),
             (Operation::Max, _) => old.max(new),
-            (Operation::Inc, _) => if old >= new { 0 } else { old + 1 },
-            (Operation::Dec, _) => if old == 0 || old > new { new } else { old - 1 },
+            (Operation::Inc, _) => {
+                if old >= new {
+                    0
+                } else {
+                    old + 1
+                }
+            }
+            (Operation::Dec, _) => {
+                if old == 0 || old > new {
+                    new
+                } else {
+                    old - 1
+                }
+            }
             (Operation::And, _) => old & new,
             (Operation::Or, _) => old | new,
             (Operation::Xor, _) => old ^ new,

@@ -63,7 +63,10 @@ pub(super) fn run_clusters(
             at.done = round.done;
         }
         for _ in 0..resident.len() {
-            let Some(at) = resident.pop_front() else { break };
+            let Some(mut at) = resident.pop_front() else { break };
+            if at.done && at.cluster.state.land_all().is_err() {
+                return Err(failed(launch, &mut at.cluster));
+            }
             if at.done { idle.push(at.cluster) } else { resident.push_back(at) }
         }
         if launch.stop.load(Ordering::Relaxed) {

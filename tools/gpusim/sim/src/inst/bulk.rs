@@ -43,7 +43,8 @@ fn cp(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     if m.take("wait_group") {
         let read = m.take("read");
         m.end()?;
-        let Some(count) = cx.literal(operand(i, 0)?).filter(|n| (0..=i128::from(u32::MAX)).contains(n)) else {
+        let Some(count) = cx.literal(operand(i, 0)?).filter(|n| (0..=i128::from(u32::MAX)).contains(n))
+        else {
             return Err(LowerError::Invalid("cp.async.bulk.wait_group takes a constant".to_owned()));
         };
         return Ok(Inst { imm: count as i64, aux: read.into(), ..Inst::new(run_wait) });
@@ -184,7 +185,10 @@ fn issue(x: &mut Exec, data: &Data, lane: usize) -> Result<(), Flow> {
     let bytes = x.read_lane::<u32>(data.size, lane);
     if bytes % 16 != 0 {
         let message = format!("a bulk copy of {bytes} bytes, which is not a multiple of 16");
-        return Err(x.fail(crate::exec::Fault::new(crate::exec::FaultKind::Misaligned, "misaligned address", message).at(1 << lane)));
+        return Err(x.fail(
+            crate::exec::Fault::new(crate::exec::FaultKind::Misaligned, "misaligned address", message)
+                .at(1 << lane),
+        ));
     }
     let element = data.reduce.map_or(16, |reduce| reduce.ty.bytes());
     let stretch = |host: *mut u8| Side::Runs(vec![Stretch { host, at: 0, bytes }]);

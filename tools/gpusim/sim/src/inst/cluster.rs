@@ -5,7 +5,9 @@ use gpusim_ptx::ast;
 
 use super::bulk::{begin, range, take_off};
 use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand};
-use crate::exec::{BulkCopy, Completes, Exec, FaultKind, MemoryReduction, Operation, Side, Stretch, Wait, lanes};
+use crate::exec::{
+    BulkCopy, Completes, Exec, FaultKind, MemoryReduction, Operation, Side, Stretch, Wait, lanes,
+};
 
 pub(super) const TABLE: &[Entry] = &[("barrier", barrier), ("st", store), ("red", store)];
 

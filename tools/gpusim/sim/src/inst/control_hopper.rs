@@ -17,7 +17,9 @@ fn setmaxnreg(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> 
     }
     m.end()?;
     match cx.literal(operand(i, 0)?) {
-        Some(count @ 24..=256) if count % 8 == 0 => Ok(Inst { imm: count as i64, ..Inst::new(run_setmaxnreg) }),
+        Some(count @ 24..=256) if count % 8 == 0 => {
+            Ok(Inst { imm: count as i64, ..Inst::new(run_setmaxnreg) })
+        }
         _ => Err(LowerError::Invalid("setmaxnreg takes a multiple of 8 from 24 to 256".to_owned())),
     }
 }
@@ -29,8 +31,7 @@ fn run_setmaxnreg(x: &mut Exec, i: &Inst) -> Flow {
     let (rank, warp) = (x.cta.rank, x.warp.index);
     let count = i.imm as u32;
     if let Some(other) = x.cluster.flight.set_registers(rank, warp, count) {
-        let message =
-            format!("{count} registers in warp {warp}, {other} in another warp of its warpgroup");
+        let message = format!("{count} registers in warp {warp}, {other} in another warp of its warpgroup");
         return x.fault(FaultKind::Check, "convergence required", message);
     }
     Flow::Next

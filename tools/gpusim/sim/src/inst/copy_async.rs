@@ -24,7 +24,8 @@ fn cp(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     }
     if m.take("wait_group") {
         m.end()?;
-        let Some(count) = cx.literal(operand(i, 0)?).filter(|n| (0..=i128::from(u32::MAX)).contains(n)) else {
+        let Some(count) = cx.literal(operand(i, 0)?).filter(|n| (0..=i128::from(u32::MAX)).contains(n))
+        else {
             return Err(LowerError::Invalid("cp.async.wait_group takes a constant".to_owned()));
         };
         return Ok(Inst { imm: count as i64, ..Inst::new(run_wait) });
@@ -42,7 +43,9 @@ fn cp(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let bytes = match cx.literal(operand(i, 2)?) {
         Some(bytes @ (4 | 8)) if ca => bytes as u32,
         Some(16) => 16,
-        _ => return Err(LowerError::Invalid("cp.async copies 4, 8 or 16 bytes, with .cg only 16".to_owned())),
+        _ => {
+            return Err(LowerError::Invalid("cp.async copies 4, 8 or 16 bytes, with .cg only 16".to_owned()));
+        }
     };
     let (to, from) = (cx.address(operand(i, 0)?)?, cx.address(operand(i, 1)?)?);
     let last = i.operands.len() - usize::from(policy);

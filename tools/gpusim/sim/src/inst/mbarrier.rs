@@ -145,7 +145,9 @@ fn change(x: &mut Exec, data: &Data) -> Result<(), Flow> {
             }
             Kind::Expect => Change { expect: value, ..Change::default() },
             Kind::Complete => Change { complete: value, ..Change::default() },
-            Kind::Arrive { drop, expect: true, .. } => Change { arrive: 1, drop, expect: value, ..Change::default() },
+            Kind::Arrive { drop, expect: true, .. } => {
+                Change { arrive: 1, drop, expect: value, ..Change::default() }
+            }
             Kind::Arrive { drop, .. } => Change { arrive: value, drop, ..Change::default() },
             Kind::Test { .. } => Change::default(),
         };
@@ -206,8 +208,7 @@ fn run_wait(x: &mut Exec, i: &Inst) -> Flow {
 fn wait(x: &mut Exec, data: &Data) -> Result<Flow, Flow> {
     let all = x.addresses(data.at.base, data.at.wide, data.at.offset);
     let by_parity = matches!(data.kind, Kind::Test { parity: true });
-    let values =
-        if by_parity { x.read::<u32>(data.value).map(u64::from) } else { x.read::<u64>(data.value) };
+    let values = if by_parity { x.read::<u32>(data.value).map(u64::from) } else { x.read::<u64>(data.value) };
     let (warp, site) = (x.warp_id(), x.site());
     let mut done = 0u32;
     let mut left = x.mask;
@@ -234,8 +235,12 @@ fn wait(x: &mut Exec, data: &Data) -> Result<Flow, Flow> {
         }
     }
     // A thread may be as late at a test as it likes: that is how a failing `test_wait`, too, lets others go first.
+    let gives_up = x.worker.time_is_up && x.looked();
     let patient = x.looked() || x.worker.rng.below(IMPATIENCE) != 0;
-    if done == 0 && patient && !x.worker.time_is_up {
+    if gives_up {
+        // Once: the next wait of the program is a wait of its own.
+        x.forget_look();
+    } else if done == 0 && patient {
         x.wait = Wait::Poll;
         return Ok(Flow::Wait);
     }

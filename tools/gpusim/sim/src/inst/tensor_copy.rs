@@ -44,14 +44,17 @@ fn cp(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     });
     let rank = dim.ok_or(LowerError::Unsupported)?;
     m.take("tile");
-    let modes = ["im2col", "im2col_no_offs", "im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4"];
+    let modes =
+        ["im2col", "im2col_no_offs", "im2col::w", "im2col::w::128", "tile::gather4", "tile::scatter4"];
     if let Some(mode) = modes.into_iter().find(|mode| m.take(mode)) {
         return Err(LowerError::UnsupportedBecause(format!("tensor copies in mode {mode}")));
     }
     let policy = m.take("L2::cache_hint");
-    let (prefetch, on, group) = (m.take("prefetch"), m.take("mbarrier::complete_tx::bytes"), m.take("bulk_group"));
+    let (prefetch, on, group) =
+        (m.take("prefetch"), m.take("mbarrier::complete_tx::bytes"), m.take("bulk_group"));
     let multicast = m.take("multicast::cluster");
-    let operation = if reduce { Some(m.find(Operation::parse).ok_or(LowerError::Unsupported)?) } else { None };
+    let operation =
+        if reduce { Some(m.find(Operation::parse).ok_or(LowerError::Unsupported)?) } else { None };
     let (cta, cluster, global) = (m.take("shared::cta"), m.take("shared::cluster"), m.take("global"));
     if prefetch {
         m.take("L2");
@@ -130,7 +133,11 @@ fn load_map(x: &mut Exec, data: &Data, lane: usize) -> Result<(TensorMap, Option
     }
     // Maps are in global, constant or parameter memory.
     if (window::SHARED..window::PARAM).contains(&at) {
-        return Err(x.invalid(lane, "invalid descriptor", format!("a tensor map in shared or local memory, at {at:#x}")));
+        return Err(x.invalid(
+            lane,
+            "invalid descriptor",
+            format!("a tensor map in shared or local memory, at {at:#x}"),
+        ));
     }
     let mask = std::mem::replace(&mut x.mask, 1 << lane);
     let host = x.host(MemSpace::Generic, at, TENSOR_MAP_BYTES as u32, false);
@@ -142,7 +149,11 @@ fn load_map(x: &mut Exec, data: &Data, lane: usize) -> Result<(TensorMap, Option
         return Err(x.invalid(lane, "invalid descriptor", format!("no tensor map at {at:#x}")));
     };
     if let Err(rule) = map.validate() {
-        return Err(x.invalid(lane, "invalid descriptor", format!("the tensor map at {at:#x} breaks a rule: {rule}")));
+        return Err(x.invalid(
+            lane,
+            "invalid descriptor",
+            format!("the tensor map at {at:#x} breaks a rule: {rule}"),
+        ));
     }
     if map.rank != data.rank {
         let message = format!("a copy in {} dimensions with a tensor map of {}", data.rank, map.rank);

@@ -46,7 +46,8 @@ fn tensormap(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         Some("fill_mode") => Field::Fill,
         _ => return Err(LowerError::Unsupported),
     };
-    let ordered = matches!(field, Field::Box(_) | Field::Size(_) | Field::Stride(_) | Field::ElementStride(_));
+    let ordered =
+        matches!(field, Field::Box(_) | Field::Size(_) | Field::Stride(_) | Field::ElementStride(_));
     let wide = matches!(field, Field::Address | Field::Stride(_));
     if !m.take(if wide { "b64" } else { "b32" }) {
         return Err(LowerError::Unsupported);
@@ -67,7 +68,11 @@ fn run_replace(x: &mut Exec, i: &Inst) -> Flow {
         Err(flow) => return flow,
     };
     for lane in lanes(x.mask) {
-        let value = if data.wide { x.read_lane::<u64>(data.value, lane) } else { x.read_lane::<u32>(data.value, lane).into() };
+        let value = if data.wide {
+            x.read_lane::<u64>(data.value, lane)
+        } else {
+            x.read_lane::<u32>(data.value, lane).into()
+        };
         let host = hosts[lane] as *mut [u8; TENSOR_MAP_BYTES];
         // SAFETY: `locate` gives addresses inside live memory.
         let mut map = unsafe { host.read_unaligned() };
@@ -92,7 +97,8 @@ fn copy(cx: &mut Lower, i: &ast::Instruction, mut m: Mods) -> Result<Inst, Lower
     if !known.into_iter().all(|name| m.take(name)) || cx.literal(operand(i, 2)?) != Some(128) {
         return Err(LowerError::Unsupported);
     }
-    let scope = super::fence::scope(&mut m).ok_or_else(|| LowerError::Invalid("a scope is missing".to_owned()))?;
+    let scope =
+        super::fence::scope(&mut m).ok_or_else(|| LowerError::Invalid("a scope is missing".to_owned()))?;
     m.end()?;
     let (to, from) = (cx.address(operand(i, 0)?)?, cx.address(operand(i, 1)?)?);
     Ok(Inst { a: to.base, b: from.base, ..Inst::new(run_copy).with_data(Copy { to, from, scope }) })
