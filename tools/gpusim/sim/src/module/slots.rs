@@ -1,7 +1,8 @@
 //! Registers: liveness, and as few slots as it allows, so that a warp's registers stay in the cache.
 //!
-//! Lanes write only their own part of a slot and each lane follows the control flow graph, so ordinary liveness is right
-//! however lanes diverge.
+//! Lanes write only their own part of a register and each lane follows the control flow graph, so ordinary liveness is
+//! right however lanes diverge, provided that a lane's part is the same in all registers that share a slot: a lane of a
+//! 64-bit register lies where two other lanes of a 32-bit one would. So the widths have slots of their own.
 
 use std::collections::HashMap;
 
@@ -350,18 +351,28 @@ pub(crate) fn allocate(body: &Body, fixed: &[&str]) -> Allocation {
     }
     let mut order: Vec<usize> = (0..names.types.len()).filter(|reg| lives[*reg].is_some()).collect();
     order.sort_by_key(|reg| lives[*reg]);
-    let (mut slots, mut preds) = (Slots::default(), Slots::default());
-    let mut regs = HashMap::new();
+    let (mut wide, mut narrow, mut preds) = (Slots::default(), Slots::default(), Slots::default());
+    let mut places = Vec::new();
     for reg in order {
         let Some((first, last)) = lives[reg] else { continue };
+        let pool = match (names.types[reg], names.types[reg].slots()) {
+            (Ty::Pred, _) => &mut preds,
+            (_, 1) => &mut narrow,
+            _ => &mut wide,
+        };
+        places.push((reg, pool.take(names.types[reg].slots().max(1), first, last)));
+    }
+    let mut regs = HashMap::new();
+    for (reg, at) in places {
         let ty = names.types[reg];
-        let place = match ty {
-            Ty::Pred => Pred::new(FIRST_PRED + preds.take(1, first, last)).as_reg(),
-            _ => Reg::new(Reg::FRAME, slots.take(ty.slots(), first, last)),
+        let place = match (ty, ty.slots()) {
+            (Ty::Pred, _) => Pred::new(FIRST_PRED + at).as_reg(),
+            (_, 1) => Reg::new(Reg::FRAME, wide.0.len() + at),
+            _ => Reg::new(Reg::FRAME, at),
         };
         regs.insert(names.names[reg].clone(), RegInfo { ty, reg: place });
     }
-    let (slots, preds) = (slots.0.len(), FIRST_PRED + preds.0.len());
+    let (slots, preds) = (wide.0.len() + narrow.0.len(), FIRST_PRED + preds.0.len());
     let sink = (Reg::new(Reg::FRAME, slots), Pred::new(preds));
     Allocation { regs, slots: slots + 4, preds: preds + 1, sink }
 }
@@ -389,6 +400,32 @@ mod tests {
         }
         let allocation = allocate(&body(&(text + "ret;")), &[]);
         assert_eq!(allocation.slots, 2 + 4);
+    }
+
+    /// Lane 0 may still be before the conversion, with `%r1` alive, when lane 1 has written `%d1`.
+    #[test]
+    fn registers_of_different_widths_share_no_slot() {
+        let text = ".reg .b32 %r<3>; .reg .b64 %d<3>;
+            mov.u32 %r0, 7; add.u32 %r1, %r0, 1; cvt.u64.u32 %d0, %r1; add.u64 %d1, %d0, 1;
+            cvt.u32.u64 %r2, %d1; add.u32 %r2, %r2, 1; cvt.u64.u32 %d2, %r2; ret;";
+        let allocation = allocate(&body(text), &[]);
+        let at = |name: &str| allocation.regs[name].reg.slot();
+        let wide: Vec<usize> = ["%d0", "%d1", "%d2"].iter().flat_map(|d| [at(d), at(d) + 1]).collect();
+        assert!(["%r0", "%r1", "%r2"].iter().all(|r| !wide.contains(&at(r))), "{wide:?}");
+    }
+
+    #[test]
+    fn registers_of_different_width_never_share_a_slot() {
+        let text = ".reg .b32 %r<3>; .reg .b64 %d<3>;
+            mov.u32 %r0, 1; add.u32 %r1, %r0, 1; add.u32 %r2, %r1, 1;
+            mov.u64 %d0, 1; add.u64 %d1, %d0, 1; add.u64 %d2, %d1, 1; ret;";
+        let allocation = allocate(&body(text), &[]);
+        let slot = |name: &str| allocation.regs[name].reg.slot();
+        for narrow in ["%r0", "%r1", "%r2"] {
+            for wide in ["%d0", "%d1", "%d2"] {
+                assert!(!(slot(wide)..slot(wide) + 2).contains(&slot(narrow)), "{narrow} and {wide}");
+            }
+        }
     }
 
     #[test]
