@@ -48,7 +48,7 @@ pub(super) fn run_clusters(
     if launch.cooperative {
         while admit(&mut resident, &mut idle) {}
     }
-    let mut timeouts = 0;
+    let (mut timeouts, mut busy, mut seen) = (0, 0u32, 0);
     loop {
         if resident.is_empty() && !admit(&mut resident, &mut idle) {
             return Ok(());
@@ -75,8 +75,11 @@ pub(super) fn run_clusters(
         if launch.executed.load(Ordering::Relaxed) > launch.settings().instruction_limit {
             return Err(limit(launch, &resident));
         }
-        if progress && !worker.time_is_up {
-            timeouts = 0;
+        // A loop round a wait takes a few short turns to come back to it, which is no progress.
+        busy = if progress { busy + 1 } else { 0 };
+        let events = resident.iter().map(|at| at.cluster.state.flight.events).sum::<u64>();
+        if busy > TIMEOUTS || events != seen {
+            (timeouts, seen) = (0, events);
         }
         worker.time_is_up = false;
         if !progress && land_one(launch, worker, &mut resident)? {
