@@ -148,8 +148,8 @@ fn a_warpgroup_has_four_warps() {
 #[test]
 fn a_product_needs_all_lanes_of_the_warp() {
     let text = head("sm_80")
-        + ".reg .b32 %a<4>, %b<2>; .reg .f32 %c<4>;\n setp.lt.u32 %p0, %lane, 16; @%p0 bra GO; ret;\nGO:\n"
-        + "mov.b32 %a3, 0; mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%c0, %c1, %c2, %c3}, {%a3, %a3, %a3, %a3}, {%a3, %a3}, {%c0, %c1, %c2, %c3};\nret;\n}\n";
+        + ".reg .b32 %m<4>; .reg .f32 %c<4>;\n setp.lt.u32 %p0, %lane, 16; @%p0 bra GO; ret;\nGO:\n"
+        + "mov.b32 %m3, 0; mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%c0, %c1, %c2, %c3}, {%m3, %m3, %m3, %m3}, {%m3, %m3}, {%c0, %c1, %c2, %c3};\nret;\n}\n";
     let error = launch(settings(MODES[0]), &text, 32, [&[], &[]], 4).unwrap_err().to_string();
     assert!(error.contains("convergence-required"), "{error}");
 }
