@@ -7,9 +7,9 @@ const WORDS: &str = "mad.wide.u32 %d6, %t, 4, %P1; mad.lo.u32 %r5, %t, 4, %s;\n"
 
 fn load(bytes: u32, expect: u32, wait: &str) -> Case {
     let body = format!(
-        "{WORDS} @%one mbarrier.init.shared::cta.b64 [%b], 1; fence.mbarrier_init.release.cluster; bar.sync 0;
+        "{WORDS} @%one mbarrier.init.shared::cta.b64 [%b], 1; fence.mbarrier_init.release.cluster; bar.sync 0; mov.u32 %r8, {bytes};
         @%one mbarrier.arrive.expect_tx.shared::cta.b64 _, [%b], {expect};
-        @%one cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%s], [%P0], {bytes}, [%b];
+        @%one cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%s], [%P0], %r8, [%b];
         {wait} ld.shared.u32 %r7, [%r5]; st.global.u32 [%d6], %r7;"
     );
     Case::new(body, vec![iota(128), out(128)]).block(128)

@@ -187,7 +187,8 @@ fn ptxas() -> Option<PathBuf> {
     }
     let toolkits = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/toolchain");
     let inside = std::fs::read_dir(toolkits).ok().into_iter().flatten().flatten();
-    let installed = inside.map(|entry| entry.path().join("bin/ptxas"));
+    let installed =
+        inside.map(|entry| entry.path().join("lib/python3.11/site-packages/nvidia/cu13/bin/ptxas"));
     installed.chain([PathBuf::from("/usr/local/cuda/bin/ptxas")]).find(|path| path.exists())
 }
 
