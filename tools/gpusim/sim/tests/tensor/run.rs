@@ -12,10 +12,14 @@ pub fn settings(arithmetic: Arithmetic) -> Settings {
     Settings { arithmetic, ..Settings::default() }
 }
 
+/// Where tools/toolchain.sh puts the pinned one.
+const TOOLKIT: &str =
+    "../../../target/toolchain/cuda-13.0.88/lib/python3.11/site-packages/nvidia/cu13/bin/ptxas";
+
 /// A ptxas: `PTXAS`, or that of a pinned toolkit under target/.
 fn ptxas() -> Option<PathBuf> {
     let root =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/toolchain/cuda-13.0.88/bin/ptxas");
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(TOOLKIT);
     std::env::var_os("PTXAS").map(PathBuf::from).or(Some(root)).filter(|path| path.exists())
 }
 
