@@ -87,7 +87,7 @@ reduce("reduce_no_barrier_in_tree", "race", missing=["cta-barrier", "warp-sync"]
 
 X = lambda n, elem="i32": buf(elem, n, "iota")
 kernel("barriers", "reverse_shared", "clean", dict(x=X(64, "f32"), y=out("f32", 128)), block=64, result=dict(y=dict(values=[63 - i for i in range(64)])))
-kernel("barriers", "barrier_in_branch", ["barrier-divergence", "convergence-required", "race"], dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
+kernel("barriers", "barrier_in_branch", ["barrier-divergence", "convergence-required", "race", "uninitialised-read"], dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
 kernel("barriers", "barrier_two_places", ["barrier-divergence", "convergence-required"], dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
 
 
@@ -269,7 +269,7 @@ kernel("copies", "copy_zero_fill", "clean", dict(x=X(64), y=out("i32", 128)), re
 y = [i // 256 * 256 + 255 - i % 256 for i in range(768)]
 kernel("copies", "copy_mbarrier", "clean", dict(x=X(768), y=out("i32", 768)), block=64, result=dict(y=y))
 kernel("copies", "copy_mbarrier_no_wait", ["race", "uninitialised-read"], dict(x=X(768), y=out("i32", 768)), block=64, missing=["mbarrier-wait", "cp-async-wait"])
-kernel("copies", "copy_mbarrier_counted_twice", ["deadlock", "mbarrier-misuse"], dict(x=X(768), y=out("i32", 768)), block=64)
+kernel("copies", "copy_mbarrier_counted_twice", ["instruction-limit", "deadlock", "mbarrier-misuse"], dict(x=X(768), y=out("i32", 768)), block=64)
 
 
 def matrices(file, name, expect, y=None, **more):
@@ -311,7 +311,7 @@ def store(name, expect, **more):
 
 store("store_right", "clean")
 store("store_no_proxy_fence", "race", missing=["fence-proxy-async"])
-store("store_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier", "fence-proxy-async"])
+store("store_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier", "warp-sync", "fence-proxy-async"])
 store("store_source_reused", "race", missing=["bulk-read-wait"])
 store("store_not_waited", ["race", "uninitialised-read"], missing=["bulk-wait"])
 store("store_exit_early", "leaked-async-group")
@@ -377,7 +377,7 @@ def cluster(name, expect, y=None, block=64, n=512, **more):
 cluster("cluster_reduction", "clean", [sum(i // 256 * 256 + r * 64 + 63 - i % 64 for r in range(4)) for i in range(512)])
 cluster("cluster_no_first_sync", ["race", "uninitialised-read"], missing=["cluster-barrier"])
 cluster("cluster_no_last_sync", ["use-after-free", "out-of-bounds", "race"], missing=["cluster-barrier"])
-cluster("cluster_arrive_relaxed", "race", missing=["cluster-barrier"])
+cluster("cluster_arrive_relaxed", "race", missing=["cluster-barrier", "cta-barrier"])
 cluster("cluster_block_barrier", ["race", "uninitialised-read"], missing=["cluster-barrier"])
 cluster("cluster_bad_rank", "out-of-bounds")
 cluster("cluster_past_end", "out-of-bounds")

@@ -31,7 +31,8 @@ extern "C" __global__ void vector_tail(const float4* x, float4* y, int n) {
     if (i * 4 < n) y[i] = x[i];                         // out-of-bounds: n is no multiple of 4
 }
 extern "C" __global__ void null_pointer(const float* x, float* y, int n) {
-    const float* p = n < 1000 ? nullptr : x;
+    const float* p;
+    asm volatile("mov.u64 %0, 0;" : "=l"(p));           // a null that the compiler does not see
     y[threadIdx.x] = p[threadIdx.x];                    // out-of-bounds: address 0
 }
 extern "C" __global__ void atomic_past_end(const int* x, int* counts, int n) {

@@ -102,6 +102,7 @@ __device__ void by_hand(const __nv_bfloat16* a, const __nv_bfloat16* b, float* c
     if (F != NO_PROXY_FENCE) fence_proxy_async();
     if (F != NO_BARRIER) __syncthreads();
     float d[8] = {};
+    for (float& v : d) asm volatile("" : "+f"(v)::"memory");             // else the zeros may come after the fence
     wgmma_fence();
     for (int k = 0; k < 4; k++) wgmma_m64n16k16(d, descriptor_128(sa) + k * 2, descriptor_128(sb) + k * 2);
     wgmma_commit();

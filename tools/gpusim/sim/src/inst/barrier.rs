@@ -110,8 +110,12 @@ fn run_bar(x: &mut Exec, i: &Inst) -> Flow {
 fn run_warp(x: &mut Exec, i: &Inst) -> Flow {
     let first = x.mask.trailing_zeros() as usize;
     let members = x.read::<u32>(i.a);
-    if (0..32).any(|lane| x.mask >> lane & 1 != 0 && members[lane] != members[first]) {
-        return x.fault(FaultKind::Check, "wrong member mask", "lanes have different member masks");
-    }
+    let alike =
+        (0..32).fold(0, |alike, lane| alike | u32::from(members[lane] == members[first]) << lane) & x.mask;
+    // Lanes with another mask synchronise among themselves: they come here again on their own.
+    let others = x.mask & !alike;
+    x.add_group(others, x.pc, x.depth);
+    x.active &= !others;
+    x.mask = alike;
     x.warp_sync(members[first])
 }

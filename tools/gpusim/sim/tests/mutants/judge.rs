@@ -75,7 +75,13 @@ pub fn judge(kernel: &Kernel, ended: &Ended) -> Verdict {
 
 /// The stable name of the check that stopped a launch.
 fn name(error: &LaunchError) -> String {
-    error.report().map_or_else(|| "no check".to_owned(), |report| report.kind.replace(' ', "-"))
+    let Some(report) = error.report() else { return "no check".to_owned() };
+    match report.kind.as_str() {
+        "misaligned address" => "misaligned".to_owned(),
+        // What a report calls by a narrower name.
+        "wrong member mask" | "shuffle from an inactive lane" | "divergence" => "convergence-required".to_owned(),
+        kind => kind.replace(' ', "-"),
+    }
 }
 
 /// What a report that names the right check should say and does not.
@@ -96,7 +102,7 @@ fn incomplete(kernel: &Kernel, check: &str, report: &Report) -> Option<String> {
     let earlier = report.details.iter().find(|line| line.starts_with("against an earlier "));
     let Some(earlier) = earlier else { return Some("the report of the race has one access only".to_owned()) };
     let said = |words: &str| earlier.contains(words);
-    if !(said(" by CTA (") && said(", thread (") && said(", at PTX line ") && said(".cu:")) {
+    if !(said(" by CTA (") && said(", thread (") && said(", at PTX line ") && said(".cu")) {
         return Some("the report does not say who made the earlier access, and where".to_owned());
     }
     let hint = |edge: &Missing| report.details.iter().any(|line| line == edge.hint());
