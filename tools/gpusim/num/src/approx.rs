@@ -83,7 +83,8 @@ impl Modifiers {
             && x.is_finite()
         {
             // Of the binade that the exact value lies in: below a power of two it is half of that above.
-            let (near, below) = (f64::from(x.abs()), exact.abs() < f64::from(x.abs()));
+            let near = f64::from(x.abs());
+            let below = exact.abs() < near || x.abs() == f32::MAX;
             let ulp = if below {
                 near - f64::from(x.abs().next_down())
             } else {

@@ -110,10 +110,16 @@ fn cvt(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     if (relu || satfinite) && !(from == Ty::F32 && matches!(to, Ty::F16 | Ty::Bf16)) {
         return invalid(i, ".relu and .satfinite are for f32 to narrower formats");
     }
+    if to == Ty::Bf16 && from.bits() == 8 || from == Ty::Bf16 && to.bits() == 8 {
+        return invalid(i, "bf16 and bytes do not convert");
+    }
     match (to_kind, from_kind) {
         (Kind::Int(to_int), Kind::Int(from_int)) => {
             if round.is_some() || ftz {
                 return invalid(i, "rounding between integers");
+            }
+            if sat && to_int.min() <= from_int.min() && to_int.max() >= from_int.max() {
+                return invalid(i, ".sat where every value fits");
             }
             integers(cx, i, (to, to_int), (from, from_int), sat)
         }

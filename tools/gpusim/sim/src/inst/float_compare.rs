@@ -121,6 +121,9 @@ fn setp(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         Operand::Pair(first, second) => (&**first, Some(&**second)),
         single => (single, None),
     };
+    if second.is_some() && matches!(ty, Ty::F16 | Ty::Bf16) {
+        return Err(LowerError::Invalid(format!("{} has one destination", super::name(i))));
+    }
     let d = cx.dst_pred(first)?.as_reg();
     let e = match second {
         Some(second) => cx.dst_pred(second)?.as_reg(),

@@ -1,6 +1,7 @@
 //! Instruction forms, each run in a kernel of its own over many operands, and what must come out.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gpusim::{Device, Launch, Settings};
 
@@ -207,7 +208,9 @@ pub fn assemble(forms: &[Form]) {
         for (n, form) in forms.iter().filter(|form| form.target == target).enumerate() {
             text += &form.kernel(&format!("k{n}"));
         }
-        let path = std::env::temp_dir().join(format!("gpusim-float-{}-{target}.ptx", std::process::id()));
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("gpusim-float-{}-{number}.ptx", std::process::id()));
         std::fs::write(&path, &text).unwrap();
         let output = Command::new(&ptxas)
             .args(["-O0", "-arch", target, "-o", "/dev/null"])
