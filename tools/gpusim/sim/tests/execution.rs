@@ -314,3 +314,22 @@ fn shared_memory_ends_where_it_ends() {
     let LaunchError::IllegalAddress(report) = error else { panic!("{error}") };
     assert_eq!(report.thread, Some([4, 0, 0]));
 }
+
+#[test]
+fn a_wide_register_outlives_what_diverged_lanes_do_with_narrow_ones() {
+    // Lanes below 16 run 32-bit code while the others wait with a 64-bit value, whose life ends earlier in the text.
+    let mut narrow = "mov.u32 %r0, %t;\n".to_owned();
+    for n in 1..20 {
+        narrow += &format!("mad.lo.u32 %r{n}, %r{}, 3, 1; xor.b32 %r{n}, %r{n}, %r0;\n", n - 1);
+    }
+    let body = format!(
+        "setp.lt.u32 %p0, %t, 16; @%p0 bra LOW;
+        cvt.u64.u32 %d5, %t; mul.lo.u64 %d6, %d5, 0x100000001; add.u64 %d7, %d6, 0x500000007;
+        bar.warp.sync 0xffffffff;
+        shr.u64 %d8, %d7, 32; cvt.u32.u64 %r60, %d8; cvt.u32.u64 %r61, %d7; add.u32 %r62, %r60, %r61;
+        st.global.u32 [%out], %r62; bra END;
+        LOW: {narrow} bar.warp.sync 0xffffffff; st.global.u32 [%out], %r0; END:"
+    );
+    let expected: Vec<u32> = (0..32).map(|t| if t < 16 { t } else { 2 * t + 12 }).collect();
+    assert_eq!(run(&body, 32, &[0; 32], 32), expected);
+}

@@ -9,7 +9,7 @@ use super::cta::Cluster;
 use super::observe;
 use super::rng::Rng;
 use super::schedule;
-use crate::module::{FunctionInfo, Program};
+use crate::module::{FunctionInfo, Program, Special};
 use crate::{Device, Launch, LaunchError, Settings};
 
 /// Shared memory that a block can have: 227 KiB.
@@ -61,6 +61,8 @@ pub(crate) struct LaunchState<'l> {
     /// Local memory per thread, the stack included.
     pub local_bytes: u32,
     pub cooperative: bool,
+    /// Address of the memory that the grid's barrier of cooperative groups lies in; 0 if the launch has none.
+    pub workspace: u64,
     /// Clusters that can be resident at once.
     pub resident: u64,
     /// Warp instructions of all workers, as of their last reports.
@@ -250,6 +252,25 @@ fn product(n: [u32; 3]) -> u64 {
 /// Runs a launch to its end.
 pub(crate) fn run(device: &Device, launch: &Launch) -> Result<(), LaunchError> {
     let mut state = prepare(device, launch)?;
+    let reads_workspace = |(special, ..): &(Special, bool, usize)| matches!(special, Special::EnvReg(_));
+    if state.cooperative && state.program.specials.entries().iter().any(reads_workspace) {
+        state.workspace = device.alloc(WORKSPACE_BYTES, 256)?;
+        // Size first, then the barrier, as the driver leaves it: all zero.
+        device.fill(state.workspace, &(WORKSPACE_BYTES as u32).to_le_bytes(), 1)?;
+        device.fill(state.workspace + 4, &[0], WORKSPACE_BYTES - 4)?;
+    }
+    let workspace = state.workspace;
+    let result = run_prepared(device, state);
+    if workspace != 0 {
+        device.free(workspace)?;
+    }
+    result
+}
+
+/// Bytes of a cooperative grid's workspace.
+const WORKSPACE_BYTES: u64 = 256;
+
+fn run_prepared(device: &Device, mut state: LaunchState) -> Result<(), LaunchError> {
     let threads = if state.cooperative { 1 } else { device.settings().threads.max(1) };
     let threads = (threads as u64).min(state.clusters()) as usize;
     state.parallel = threads > 1;
@@ -358,6 +379,7 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
         frames,
         local_bytes,
         cooperative: launch.cooperative,
+        workspace: 0,
         resident: (resident / product(cluster)).max(1),
         executed: AtomicU64::new(0),
         stop: AtomicBool::new(false),

@@ -85,6 +85,9 @@ fn value(launch: &LaunchState, special: Special, at: &Position, lane: u32) -> u3
         Special::TotalSmemSize => bytes,
         Special::AggrSmemSize => bytes + window::SHARED_RESERVED,
         Special::WarpSize => 32,
+        Special::EnvReg(1) => (launch.workspace >> 32) as u32,
+        Special::EnvReg(2) => launch.workspace as u32,
+        Special::EnvReg(_) => 0,
         Special::Zero | Special::FramePointer => 0,
         Special::DynamicShared => launch.dynamic_base,
     }

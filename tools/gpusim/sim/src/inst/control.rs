@@ -156,7 +156,7 @@ fn run_call(x: &mut Exec, i: &Inst) -> Flow {
     let mut values = Vec::new();
     for place in &call.params {
         if let ParamPlace::Register(reg, slots) = *place {
-            values.extend((0..slots).map(|slot| x.read::<u32>(Reg(reg.0 + slot as u32))));
+            values.extend(read_slots(x, reg, slots));
         }
     }
     let depth = x.depth + 1;
@@ -173,16 +173,30 @@ fn run_call(x: &mut Exec, i: &Inst) -> Flow {
     let mut values = values.iter();
     for place in &callee.params {
         if let ParamPlace::Register(reg, slots) = *place {
-            for slot in 0..slots {
-                if let Some(value) = values.next() {
-                    x.write(Reg(reg.0 + slot as u32), value);
-                }
-            }
+            write_slots(x, reg, slots, &mut values);
         }
     }
     x.update_frame_registers(lanes);
     x.add_group(lanes, callee.start, depth);
     Flow::Regroup
+}
+
+/// The lanes of a register, 64 bits at a time unless it is narrower.
+fn read_slots(x: &Exec, reg: Reg, slots: usize) -> Vec<[u64; 32]> {
+    match slots {
+        1 => vec![x.read::<u32>(reg).map(u64::from)],
+        _ => (0..slots).step_by(2).map(|slot| x.read::<u64>(Reg(reg.0 + slot as u32))).collect(),
+    }
+}
+
+/// The opposite, for the executing lanes.
+fn write_slots<'a>(x: &mut Exec, reg: Reg, slots: usize, values: &mut impl Iterator<Item = &'a [u64; 32]>) {
+    for (slot, value) in (0..slots).step_by(2).zip(values) {
+        match slots {
+            1 => x.write(reg, &value.map(|v| v as u32)),
+            _ => x.write(Reg(reg.0 + slot as u32), value),
+        }
+    }
 }
 
 /// Copies parameters (or results, if `back`) between frames; the callee knows their sizes.
@@ -235,7 +249,7 @@ fn run_ret(x: &mut Exec, i: &Inst) -> Flow {
         let mut values = Vec::new();
         for place in inner {
             if let ParamPlace::Register(reg, slots) = *place {
-                values.extend((0..slots).map(|slot| x.read::<u32>(Reg(reg.0 + slot as u32))));
+                values.extend(read_slots(x, reg, slots));
             }
         }
         for lane in (0..32).filter(|lane| lanes >> lane & 1 != 0) {
@@ -250,11 +264,7 @@ fn run_ret(x: &mut Exec, i: &Inst) -> Flow {
         let mut values = values.iter();
         for place in &call.returns {
             if let ParamPlace::Register(reg, slots) = *place {
-                for slot in 0..slots {
-                    if let Some(value) = values.next() {
-                        x.write(Reg(reg.0 + slot as u32), value);
-                    }
-                }
+                write_slots(x, reg, slots, &mut values);
             }
         }
         x.update_frame_registers(lanes);

@@ -31,6 +31,8 @@ pub(crate) enum Special {
     TotalSmemSize,
     AggrSmemSize,
     WarpSize,
+    /// Driver-defined: 1 and 2 are the upper and lower half of the address of a cooperative grid's workspace.
+    EnvReg(u8),
     Zero,
     /// Local address of the frame; not a PTX register.
     FramePointer,
@@ -60,6 +62,9 @@ impl Special {
                 "%cluster_nctaid" => vector(Special::ClusterNctaid, component),
                 _ => None,
             };
+        }
+        if let Some(number) = name.strip_prefix("%envreg") {
+            return number.parse().ok().filter(|number| *number < 32).map(Special::EnvReg);
         }
         Some(match name {
             "%laneid" => Special::LaneId,

@@ -158,7 +158,8 @@ pub fn integers_64(case: &Case, out: &Outcome) -> Result<(), String> {
                 }
             }
             "brev" => p.reverse_bits(),
-            "umin" => p.min(q),
+            // CUDA's umin takes 32 bits.
+            "umin" => (p as u32).min(q as u32) as u64,
             "max" => s.max(t) as u64,
             "abs" => s.wrapping_abs() as u64,
             "and" => p & q,
