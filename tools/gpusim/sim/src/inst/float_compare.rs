@@ -51,6 +51,8 @@ impl Compare {
         })
     }
 
+    // Each says what happens to unordered operands, which `!=` and `partial_cmp` would hide.
+    #[allow(clippy::double_comparisons, clippy::neg_cmp_op_on_partial_ord)]
     #[inline(always)]
     fn holds<T: PartialOrd + Copy>(self, a: T, b: T) -> bool {
         match self {

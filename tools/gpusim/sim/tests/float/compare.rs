@@ -42,7 +42,10 @@ fn combine(op: &str, bit: bool, with: bool) -> bool {
 fn with_predicate(list: Vec<Vec<u64>>) -> Vec<Vec<u64>> {
     list.into_iter()
         .enumerate()
-        .map(|(n, mut s)| [s.drain(..).collect(), vec![n as u64 / 3 & 1]].concat())
+        .map(|(n, mut s)| {
+            s.push((n as u64 / 3) & 1);
+            s
+        })
         .collect()
 }
 

@@ -64,7 +64,7 @@ fn pack_forms() -> Vec<Form> {
             )));
             // Every pattern of the format, and every pattern as the other element.
             let all: Vec<Vec<u64>> =
-                (0..1u64 << f.bits()).map(|x| vec![x | (x * 7 & (2 * f.sign_bit() - 1)) << bits]).collect();
+                (0..1u64 << f.bits()).map(|x| vec![x | ((x * 7) & (2 * f.sign_bit() - 1)) << bits]).collect();
             forms.push(place(Form::exact(format!("cvt.rn{dot}.f16x2.{ty}"), R::B32, &[d], all, move |s| {
                 let part = |shift: u32| {
                     element(s[0] >> shift & (2 * f.sign_bit() - 1), f, F16, Mode::Rn, false, relu)
@@ -125,7 +125,7 @@ fn pack_forms() -> Vec<Form> {
             );
         }
     }
-    let all: Vec<Vec<u64>> = (0..256u64).map(|x| vec![x | (x * 5 & 255) << 8]).collect();
+    let all: Vec<Vec<u64>> = (0..256u64).map(|x| vec![x | ((x * 5) & 255) << 8]).collect();
     forms.push(
         Form::exact("cvt.rn.bf16x2.ue8m0x2", R::B32, &[R::B16], all, |s| {
             let part = |x: u64| match x {
