@@ -36,6 +36,8 @@ pub(crate) struct Exec<'r> {
     pub cluster: &'r mut ClusterState,
     pub worker: &'r mut WorkerState,
     pub launch: &'r LaunchState<'r>,
+    /// Looks, in this turn, at what another thread may change.
+    pub(super) polls: u32,
     /// Set before [`Flow::Fault`] is returned.
     pub fault: Option<Box<Fault>>,
 }
@@ -67,6 +69,7 @@ impl<'r> Exec<'r> {
             cluster,
             worker,
             launch,
+            polls: 0,
             fault: None,
         }
     }
@@ -201,6 +204,13 @@ impl<'r> Exec<'r> {
     /// What follows has not been waited for yet.
     pub(crate) fn forget_look(&mut self) {
         self.wait_of_group = Wait::Ready;
+    }
+
+    /// After a look at what another thread may change: who looks again and again makes way for that thread.
+    pub(crate) fn polled(&mut self) -> Flow {
+        const LOOKS: u32 = 32;
+        self.polls += 1;
+        if self.polls < LOOKS { Flow::Next } else { Flow::Yield }
     }
 
     /// A fault of the executing lanes.

@@ -5,7 +5,7 @@ use crate::Schedule;
 
 /// Instructions after which another group of a diverged warp gets its turn, so that a lane which spins on a lock lets
 /// the lane that holds it go on.
-const SLICE: u32 = 1024;
+pub(super) const SLICE: u32 = 1024;
 
 /// Lanes of a warp at the same call depth and instruction.
 #[derive(Clone, Copy, Debug)]

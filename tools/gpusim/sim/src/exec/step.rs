@@ -1,7 +1,7 @@
 //! The interpreter's loop.
 
 use super::Exec;
-use super::group::{Choice, Group, Wait};
+use super::group::{Choice, Group, SLICE, Wait};
 use crate::inst::{Flow, Pred};
 
 /// How a warp's turn ended.
@@ -78,6 +78,10 @@ impl Exec<'_> {
             match flow {
                 Flow::Next => self.warp.groups.push(group(self.active, pc, self.depth, Wait::Ready)),
                 Flow::Regroup => {}
+                Flow::Yield => {
+                    self.warp.groups.push(group(self.active, self.next, self.depth, Wait::Ready));
+                    self.warp.streak = SLICE;
+                }
                 Flow::Wait => {
                     // It runs again, except those at `bar.warp.sync`, which others release.
                     if !matches!(self.wait, Wait::WarpSync(_)) {
@@ -93,6 +97,9 @@ impl Exec<'_> {
             }
             if !alone {
                 self.take_turns(executed);
+            }
+            if flow == Flow::Yield {
+                return (Turn::Spent, budget - left);
             }
             if left == 0 && flow != Flow::Wait {
                 return (if self.warp.groups.is_empty() { Turn::Done } else { Turn::Spent }, budget);

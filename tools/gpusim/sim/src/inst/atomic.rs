@@ -23,6 +23,8 @@ struct Atomic {
     update: Update,
     /// `cas`.
     compares: bool,
+    /// `exch`, which may be a look at a lock.
+    swaps: bool,
     /// Bytes of an element.
     size: u32,
     wide: bool,
@@ -75,7 +77,7 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let strong = Strong { atomic: true, acquire: acquire || both, release: release || both, scope, element: ty.bytes() };
     let bytes = ty.bytes() * count as u32;
     let access = Access { bytes, align: bytes, reads: true, writes: true, strong: Some(strong) };
-    let atomic = Atomic { space, access, update, compares: op == "cas", size: ty.bytes(), wide: address.wide, d, b };
+    let atomic = Atomic { space, access, update, compares: op == "cas", swaps: op == "exch", size: ty.bytes(), wide: address.wide, d, b };
     Ok(Inst { a: address.base, imm: address.offset, c, ..Inst::new(run).with_data(atomic) })
 }
 
@@ -163,6 +165,7 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
         }
     }
     match observe(x, atomic, &at, failed) {
+        Ok(()) if failed != 0 || atomic.swaps => x.polled(),
         Ok(()) => Flow::Next,
         Err(flow) => flow,
     }

@@ -144,8 +144,12 @@ fn inst(memory: Memory, run: Run) -> Inst {
 /// A strong access: its data and what the checks know of it change together.
 fn run_strong(x: &mut Exec, i: &Inst) -> Flow {
     let _held = x.hold();
+    let (access, run) = i.data::<(Access, Run)>();
     // SAFETY: lowering made the instruction for this CPU.
-    unsafe { (i.data::<(Access, Run)>().1)(x, i) }
+    match unsafe { run(x, i) } {
+        Flow::Next if access.reads => x.polled(),
+        flow => flow,
+    }
 }
 
 /// By the number in bits 4 to 7 of `aux`.

@@ -127,6 +127,8 @@ pub(crate) type Run = unsafe fn(&mut Exec, &Inst) -> Flow;
 pub(crate) enum Flow {
     /// Go on at `Exec::next`.
     Next,
+    /// Go on at `Exec::next`, but let other groups and warps have their turn first.
+    Yield,
     /// The groups of the warp changed (a split, an exit): choose again.
     Regroup,
     /// The group waits as `Exec::wait` says and runs the instruction again afterwards.
