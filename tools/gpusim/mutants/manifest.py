@@ -183,7 +183,7 @@ def last_block(name, expect, **more):
 last_block("threadfence_reduction", "clean")
 last_block("threadfence_reduction_no_fence", "race", missing=["grid-sync"])
 last_block("threadfence_reduction_block_fence", "race", missing=["wider-scope", "grid-sync"])
-last_block("threadfence_reduction_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier"])
+last_block("threadfence_reduction_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier", "warp-sync"])
 
 
 def message(name, expect, **more):

@@ -255,7 +255,7 @@ impl ClusterCheck {
             size: issue.size,
             proxy: issue.proxy,
         };
-        let mut met = false;
+        let (mut met, mut read_only) = (false, 0);
         let outcome = match space {
             Space::Global => {
                 let strong = matches!(issue.kind, AccessKind::Strong { .. });
@@ -268,6 +268,7 @@ impl ClusterCheck {
                     }
                     if issue.kind.writes() {
                         global.written |= touch.bytes;
+                        read_only = global.read_only & touch.bytes;
                     }
                     met |= global.line.has_messages();
                     if settings.global_races { global.line.access(&actor, touch) } else { Ok(()) }
@@ -293,7 +294,47 @@ impl ClusterCheck {
             }
         };
         self.met_messages |= met;
-        outcome.map_err(|conflict| self.race(issue, space, touch, &conflict))
+        outcome.map_err(|conflict| self.race(issue, space, touch, &conflict))?;
+        match read_only {
+            0 => Ok(()),
+            bytes => Err(self.changed(issue, space, touch, bytes)),
+        }
+    }
+
+    /// `ld.global.nc`, besides its [`access`](ClusterCheck::access): nothing of the launch may write what it reads.
+    pub fn read_only(
+        &mut self,
+        warp: WarpId,
+        mask: u32,
+        addresses: &[u64; 32],
+        size: u32,
+        site: SiteId,
+    ) -> Result<(), Box<Finding>> {
+        if !self.launch.settings.global_races {
+            return Ok(());
+        }
+        let know = &self.warps[self.slot(warp)].know;
+        let (who, clock) = (know.me, know.clock);
+        let issue = Issue { warp, who, clock, kind: AccessKind::Read, site, size, proxy: None };
+        let mut found = Touches::new();
+        // Only writes overlap.
+        let _ = touches(&mut found, mask, addresses, size, false);
+        for touch in &found {
+            let written = self.launch.with_line(touch.line, |global| {
+                global.read_only |= touch.bytes;
+                global.written & touch.bytes
+            });
+            if written != 0 {
+                return Err(self.changed(&issue, Space::Global, touch, written));
+            }
+        }
+        Ok(())
+    }
+
+    fn changed(&self, issue: &Issue, space: Space, touch: &Touch, bytes: u128) -> Box<Finding> {
+        let byte = bytes.trailing_zeros();
+        let by = self.party(issue, touch.lanes.at(byte).trailing_zeros());
+        Box::new(Finding::ReadOnly { space, address: touch.line * LINE + u64::from(byte), by })
     }
 
     fn race(&self, issue: &Issue, space: Space, touch: &Touch, conflict: &Conflict) -> Box<Finding> {

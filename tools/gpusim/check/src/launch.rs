@@ -53,6 +53,8 @@ pub(crate) struct GlobalLine {
     pub(crate) line: Line,
     pub(crate) read: u128,
     pub(crate) written: u128,
+    /// Bytes read by `ld.global.nc`.
+    pub(crate) read_only: u128,
 }
 
 const PAGE_LINES: u64 = 32;

@@ -11,6 +11,7 @@
 //! | instruction | call |
 //! |---|---|
 //! | `ld` `st` `atom` `red` `ldmatrix` … | [`access`](ClusterCheck::access) with [`Engine::Thread`]; a plain vector is one access of its whole size, a strong one an access per element; lanes whose `atom.cas` failed are a [`StrongOp::Load`] |
+//! | `ld.global.nc` | also [`read_only`](ClusterCheck::read_only) |
 //! | `bar.warp.sync` | [`warp_sync`](ClusterCheck::warp_sync) when all lanes of the mask have come; never for shuffles and votes |
 //! | `bar.sync` `bar.red` | [`barrier_arrive`](ClusterCheck::barrier_arrive) on arrival, [`barrier_complete`](ClusterCheck::barrier_complete) with the waiting warps when it opens |
 //! | `bar.arrive` | `barrier_arrive` only |

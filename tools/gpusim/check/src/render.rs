@@ -92,6 +92,21 @@ impl Report {
                 let place = at(*space, *address);
                 (format!("{}: {place} {what} {size} bytes", describe(by)), None)
             }
+            Finding::ReadOnly { space, address, .. } if by.kind.writes() => (
+                format!(
+                    "{} at {}, which the launch reads by ld.global.nc: such loads may keep the old value",
+                    describe(by),
+                    at(*space, *address)
+                ),
+                None,
+            ),
+            Finding::ReadOnly { space, address, .. } => (
+                format!(
+                    "ld.global.nc at {}, which the launch has written: such loads may find the old value",
+                    at(*space, *address)
+                ),
+                None,
+            ),
             Finding::Mbarrier { space, address, .. } => {
                 (format!("no initialised mbarrier at {}", at(*space, *address)), None)
             }

@@ -195,6 +195,15 @@ pub enum Finding {
         /// Who.
         by: Party,
     },
+    /// Memory that the launch both writes and reads by `ld.global.nc`.
+    ReadOnly {
+        /// Which memory.
+        space: Space,
+        /// First such byte.
+        address: u64,
+        /// Who came second.
+        by: Party,
+    },
     /// An mbarrier that was not initialised.
     Mbarrier {
         /// Which memory.
@@ -213,6 +222,7 @@ impl Finding {
             Finding::Race(_) => Check::Race,
             Finding::Uninitialised { .. } => Check::UninitialisedRead,
             Finding::Address { check, .. } => *check,
+            Finding::ReadOnly { .. } => Check::ReadOnlyWrite,
             Finding::Mbarrier { .. } => Check::MbarrierMisuse,
         }
     }
@@ -223,6 +233,7 @@ impl Finding {
             Finding::Race(race) => &race.now,
             Finding::Uninitialised { by, .. }
             | Finding::Address { by, .. }
+            | Finding::ReadOnly { by, .. }
             | Finding::Mbarrier { by, .. } => by,
         }
     }

@@ -478,3 +478,23 @@ fn a_race_report_names_both_accesses() {
   no barrier (bar.sync, mbarrier, release/acquire) between the two warps";
     assert_eq!(text, expected);
 }
+
+#[test]
+fn memory_read_by_ld_global_nc_may_not_be_written_in_the_launch_whatever_the_order() {
+    let thread = |c: &mut ClusterCheck, address, kind| {
+        c.access(w(0), Engine::Thread, Space::Global, 1, &one(address), 4, kind, SiteId(1))
+    };
+    let read_only = |c: &mut ClusterCheck, address| c.read_only(w(0), 1, &one(address), 4, SiteId(2));
+    let check = |outcome: Result<(), Box<Finding>>| outcome.unwrap_err().check();
+    // The same thread first reads, then writes.
+    let mut c = cta(32);
+    read_only(&mut c, 0x1000).unwrap();
+    thread(&mut c, 0x1000, AccessKind::Read).unwrap();
+    thread(&mut c, 0x1004, AccessKind::Write).unwrap();
+    assert_eq!(check(thread(&mut c, 0x1000, AccessKind::Write)), Check::ReadOnlyWrite);
+    // First writes, then reads.
+    let mut c = cta(32);
+    thread(&mut c, 0x1000, AccessKind::Write).unwrap();
+    read_only(&mut c, 0x1004).unwrap();
+    assert_eq!(check(read_only(&mut c, 0x1000)), Check::ReadOnlyWrite);
+}

@@ -287,6 +287,10 @@ impl Exec<'_> {
                     }
                     return Err(self.bad_global(at, lane, access));
                 }
+                // An instruction keeps its hint, so the first write to a region always comes by here.
+                if access.writes && self.launch.device.memory().is_constant(region.base) {
+                    return Err(self.write_to_constant(at, lane, access));
+                }
             }
             all[lane] = at.wrapping_add(region.delta);
             lane += 1;
@@ -399,6 +403,12 @@ impl Exec<'_> {
         self.fail(
             Fault::new(FaultKind::IllegalAddress, title, format!("global {what} {error}")).at(1 << lane),
         )
+    }
+
+    #[cold]
+    fn write_to_constant(&mut self, at: u64, lane: usize, access: Access) -> Flow {
+        let message = format!("{} bytes at {at:#x}, which is a .const variable", access.bytes);
+        self.fail(Fault::new(FaultKind::IllegalAddress, "read-only write", message).at(1 << lane))
     }
 
     #[cold]

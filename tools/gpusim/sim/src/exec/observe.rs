@@ -244,6 +244,13 @@ impl<'r> Exec<'r> {
         }
     }
 
+    /// A load by `ld.global.nc` of the executing lanes, besides the access that it is.
+    #[inline(never)]
+    pub(crate) fn observe_read_only(&mut self, at: &[u64; 32], bytes: u32) -> Result<(), Flow> {
+        let (warp, site, mask) = (self.warp_id(), self.site(), self.mask);
+        self.tell(|check| check.read_only(warp, mask, at, bytes, site)).map(|_| ())
+    }
+
     /// A finding, unless lanes only write one value to one place.
     #[cold]
     fn found(

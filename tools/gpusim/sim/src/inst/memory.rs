@@ -86,6 +86,8 @@ struct Memory {
     offset: i64,
     base: Reg,
     ty: Ty,
+    /// `.nc`: the data does not change while the kernel runs.
+    read_only: bool,
 }
 
 /// What loads and stores have in common; `value` is the number of the register operand.
@@ -93,6 +95,7 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
     let mut m = Mods::of(i);
     let mut space = space(&mut m);
     let strong = strength(&mut m)?;
+    let read_only = m.take("nc");
     cache_hints(&mut m);
     let vector = m.find(|name| match name {
         "v2" => Some(2),
@@ -128,7 +131,7 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
     let bytes = ty.bytes() * list.len() as u32;
     let strong = strong.map(|strong| Strong { element: ty.bytes(), ..strong });
     let access = Access { bytes, align: bytes, reads: !store, writes: store, strong };
-    Ok(Memory { space, access, elements: elements?, wide, offset, base, ty })
+    Ok(Memory { space, access, elements: elements?, wide, offset, base, ty, read_only })
 }
 
 fn inst(memory: Memory, run: Run) -> Inst {
@@ -138,6 +141,7 @@ fn inst(memory: Memory, run: Run) -> Inst {
     let strong = u32::from(memory.access.strong.is_some());
     let aux = u32::from(memory.wide) | strong << 1 | space << 4 | memory.access.bytes << 8;
     let outer = if strong == 0 { run } else { run_strong };
+    let outer = if memory.read_only { RUN_READ_ONLY } else { outer };
     Inst { d, a, imm, aux, ..Inst::new(outer).with_regs(memory.elements).with_data((memory.access, run)) }
 }
 
@@ -148,6 +152,19 @@ fn run_strong(x: &mut Exec, i: &Inst) -> Flow {
     // SAFETY: lowering made the instruction for this CPU.
     match unsafe { run(x, i) } {
         Flow::Next if access.reads => x.polled(),
+        flow => flow,
+    }
+}
+
+const RUN_READ_ONLY: Run = run_read_only;
+
+/// A load by `.nc`.
+fn run_read_only(x: &mut Exec, i: &Inst) -> Flow {
+    let (access, run) = *i.data::<(Access, Run)>();
+    let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
+    // SAFETY: lowering made the instruction for this CPU.
+    match unsafe { run(x, i) } {
+        Flow::Next => x.observe_read_only(&at, access.bytes).err().unwrap_or(Flow::Next),
         flow => flow,
     }
 }

@@ -1,6 +1,6 @@
 //! The map of device allocations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gpusim_check::Initialised;
@@ -36,6 +36,8 @@ pub(crate) struct GlobalMemory {
     used: u64,
     /// What kernels have allocated: start and bytes.
     heap: BTreeMap<u64, u64>,
+    /// Starts of allocations that kernels may not write: `.const` variables.
+    constants: BTreeSet<u64>,
     /// Changes with every allocation and free: a launch's snapshot is good while it stays the same.
     generation: u64,
     /// Whether it is followed which bytes of later allocations are written.
@@ -52,6 +54,7 @@ impl GlobalMemory {
             total,
             used: 0,
             heap: BTreeMap::new(),
+            constants: BTreeSet::new(),
             generation: 0,
             follow_writes: false,
         }
@@ -86,6 +89,16 @@ impl GlobalMemory {
         self.live.insert(base, Region { base, bytes, buffer: Arc::new(buffer), written });
         self.generation += 1;
         Ok(base)
+    }
+
+    /// Kernels may not write the allocation that starts at `base`.
+    pub(crate) fn make_constant(&mut self, base: u64) {
+        self.constants.insert(base);
+    }
+
+    /// Whether kernels may not write the allocation that starts at `base`.
+    pub(crate) fn is_constant(&self, base: u64) -> bool {
+        self.constants.contains(&base)
     }
 
     /// `malloc` of a kernel, while no more than `limit` bytes are given out.
@@ -135,6 +148,7 @@ impl GlobalMemory {
     pub(crate) fn free(&mut self, ptr: u64) -> Result<(), MemoryError> {
         if self.live.get(&ptr).is_some_and(|region| !region.buffer.is_foreign()) {
             let region = self.live.remove(&ptr).expect("looked up just now");
+            self.constants.remove(&ptr);
             self.used -= region.bytes;
             self.remember(region.base, region.bytes);
             return Ok(());
@@ -263,6 +277,16 @@ mod tests {
             memory.host(a + 60, 8),
             Err(MemoryError::UseAfterFree { ptr: a + 60, bytes: 8, base: a, allocated: 64 })
         );
+    }
+
+    #[test]
+    fn a_constant_stays_one_until_it_is_freed() {
+        let mut memory = GlobalMemory::new(1 << 30);
+        let (a, b) = (memory.alloc(64, 1).unwrap(), memory.alloc(64, 1).unwrap());
+        memory.make_constant(a);
+        assert!(memory.is_constant(a) && !memory.is_constant(b));
+        memory.free(a).unwrap();
+        assert!(!memory.is_constant(a));
     }
 
     #[test]

@@ -195,6 +195,7 @@ impl<'b> Builder<'b> {
         }
         if variable.space == Space::Const {
             self.const_bytes += bytes;
+            self.device.memory_mut().make_constant(address);
             return Ok(Place::Const(address));
         }
         Ok(Place::Global(address))

@@ -44,8 +44,12 @@ fn wrong(kind: impl Into<String>, detail: impl ToString, spoke: bool) -> Verdict
 pub fn judge(kernel: &Kernel, ended: &Ended) -> Verdict {
     match (&kernel.expect, ended) {
         (_, Ended::Broken(why)) => wrong("not run", why, false),
-        (_, Ended::Failed(error @ LaunchError::Unsupported(_))) => wrong("not run: unsupported", error, false),
-        (Expect::Clean(_), Ended::Failed(error)) => wrong(format!("false alarm: {}", name(error)), error, true),
+        (_, Ended::Failed(error @ LaunchError::Unsupported(_))) => {
+            wrong("not run: unsupported", error, false)
+        }
+        (Expect::Clean(_), Ended::Failed(error)) => {
+            wrong(format!("false alarm: {}", name(error)), error, true)
+        }
         (Expect::Clean(_), Ended::Done(results)) => match difference(kernel, results) {
             None => Verdict::Right,
             Some(difference) => wrong("wrong result", difference, false),
@@ -79,7 +83,9 @@ fn name(error: &LaunchError) -> String {
     match report.kind.as_str() {
         "misaligned address" => "misaligned".to_owned(),
         // What a report calls by a narrower name.
-        "wrong member mask" | "shuffle from an inactive lane" | "divergence" => "convergence-required".to_owned(),
+        "wrong member mask" | "shuffle from an inactive lane" | "divergence" => {
+            "convergence-required".to_owned()
+        }
         kind => kind.replace(' ', "-"),
     }
 }
@@ -102,7 +108,10 @@ fn incomplete(kernel: &Kernel, check: &str, report: &Report) -> Option<String> {
     let earlier = report.details.iter().find(|line| line.starts_with("against an earlier "));
     let Some(earlier) = earlier else { return Some("the report of the race has one access only".to_owned()) };
     let said = |words: &str| earlier.contains(words);
-    if !(said(" by CTA (") && said(", thread (") && said(", at PTX line ") && said(".cu")) {
+    let source = earlier
+        .rsplit_once(", at PTX line ")
+        .is_some_and(|(_, place)| place.contains(" (") && place.contains("): "));
+    if !(said(" by CTA (") && said(", thread (") && source) {
         return Some("the report does not say who made the earlier access, and where".to_owned());
     }
     let hint = |edge: &Missing| report.details.iter().any(|line| line == edge.hint());

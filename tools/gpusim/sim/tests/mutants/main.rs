@@ -31,7 +31,8 @@ struct Tried<'k> {
 #[test]
 fn every_fault_is_caught_by_its_check_and_no_correct_kernel_raises_an_alarm() {
     let filter = std::env::var("MUTANTS").ok();
-    let seeds = std::env::var("MUTANTS_SEEDS").ok().map_or(SEEDS, |n| n.parse().expect("MUTANTS_SEEDS: a number"));
+    let seeds =
+        std::env::var("MUTANTS_SEEDS").ok().map_or(SEEDS, |n| n.parse().expect("MUTANTS_SEEDS: a number"));
     let kernels = manifest::read();
     let chosen: Vec<&Kernel> = kernels
         .iter()
@@ -43,7 +44,8 @@ fn every_fault_is_caught_by_its_check_and_no_correct_kernel_raises_an_alarm() {
     let mut files: Vec<&str> = chosen.iter().map(|k| k.stem()).collect();
     files.sort();
     files.dedup();
-    let jobs: Vec<(&str, u64)> = (0..seeds).flat_map(|seed| files.iter().map(move |file| (*file, seed))).collect();
+    let jobs: Vec<(&str, u64)> =
+        (0..seeds).flat_map(|seed| files.iter().map(move |file| (*file, seed))).collect();
     let (next, verdicts) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
         while let Some((file, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -90,7 +92,11 @@ fn complaint(tried: &Tried<'_>) -> Option<String> {
     let kernel = tried.kernel;
     let mut text = format!("{}: expected {}", kernel.name, kernel.expect.names().join(" or "));
     for (kind, (count, example)) in kinds {
-        text += &format!("\n  {count} of {}: {kind}\n    {}", tried.verdicts.len(), example.replace('\n', "\n    "));
+        text += &format!(
+            "\n  {count} of {}: {kind}\n    {}",
+            tried.verdicts.len(),
+            example.replace('\n', "\n    ")
+        );
     }
     Some(text)
 }

@@ -140,6 +140,7 @@ pub fn folder() -> PathBuf {
 pub fn read() -> Vec<Kernel> {
     let path = folder().join("manifest.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
-    let manifest: Manifest = serde_json::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    let manifest: Manifest =
+        serde_json::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     manifest.kernels
 }

@@ -120,7 +120,9 @@ fn try_run(device: &Device, module: &gpusim::Module, kernel: &Kernel) -> Result<
     }
     let mut results = BTreeMap::new();
     for name in kernel.result.keys() {
-        let Buffer::Own { elem, count, .. } = &kernel.buffers[name] else { panic!("manifest: result {name}") };
+        let Buffer::Own { elem, count, .. } = &kernel.buffers[name] else {
+            panic!("manifest: result {name}")
+        };
         let mut bytes = vec![0; count * width(elem)];
         device.read(at[name.as_str()], &mut bytes).map_err(|error| error.to_string())?;
         results.insert(name.clone(), bytes.chunks_exact(width(elem)).map(|b| decode(elem, b)).collect());

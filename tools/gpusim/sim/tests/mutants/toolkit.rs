@@ -49,7 +49,11 @@ fn build(folder: &Path, cache: &Path) -> Result<(), String> {
         let said = String::from_utf8_lossy(&output.stderr);
         let last: Vec<&str> = said.lines().rev().take(20).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
-        return Err(format!("build.sh failed ({}); see also tools/toolchain.sh\n{}", output.status, last.join("\n")));
+        return Err(format!(
+            "build.sh failed ({}); see also tools/toolchain.sh\n{}",
+            output.status,
+            last.join("\n")
+        ));
     }
     match std::fs::rename(&part, cache) {
         // Another process was faster.
