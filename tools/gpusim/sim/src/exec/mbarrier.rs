@@ -65,6 +65,8 @@ struct Object {
 #[derive(Default)]
 pub(crate) struct Mbarriers {
     objects: BTreeMap<MbarrierAt, Object>,
+    /// Phases completed.
+    pub(super) phases: u64,
 }
 
 /// An operation that the object does not allow: what is wrong.
@@ -181,6 +183,7 @@ impl ClusterState {
         }
         object.word = Word::new(pending, expected, bytes, object.phase);
         let word = object.word;
+        self.mbarriers.phases += u64::from(complete);
         let cell = cell(self, at)?;
         // SAFETY: `cell` gives 8 bytes of live shared memory.
         unsafe { cell.write_unaligned(word.0) };

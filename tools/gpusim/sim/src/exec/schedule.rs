@@ -67,7 +67,14 @@ pub(super) fn run_clusters(
             if at.done && at.cluster.state.land_all().is_err() {
                 return Err(failed(launch, &mut at.cluster));
             }
-            if at.done { idle.push(at.cluster) } else { resident.push_back(at) }
+            if at.done {
+                let barriers = &mut worker.counters.barriers;
+                barriers.cluster += u64::from(at.cluster.state.barrier.generation);
+                barriers.mbarrier_phase += at.cluster.state.mbarriers.phases;
+                idle.push(at.cluster);
+            } else {
+                resident.push_back(at);
+            }
         }
         if launch.stop.load(Ordering::Relaxed) {
             return Ok(());

@@ -29,7 +29,12 @@ fn line(launch: &LaunchState) -> String {
     };
     let unique = launch.check.as_ref().map(|check| check.unique_bytes()).unwrap_or_default();
     let ops: Vec<OpInfo> = launch.program.sites.iter().map(|site| site.work.info(&site.name)).collect();
-    let totals = launch.totals.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut totals = launch.totals.lock().unwrap_or_else(PoisonError::into_inner);
+    for (site, (warps, _)) in launch.program.sites.iter().zip(totals.executed.clone()) {
+        if site.name.contains("mbarrier.arrive") {
+            totals.barriers.mbarrier_arrive += warps;
+        }
+    }
     let mut line = totals.json_line(&facts, &unique, &ops);
     line.push('\n');
     line

@@ -174,6 +174,11 @@ pub(super) fn range(
 
 /// Lets a copy take off.
 pub(super) fn take_off(x: &mut Exec, copy: BulkCopy) -> Result<(), Flow> {
+    if x.launch.counted {
+        let moved = &mut x.worker.counters.async_bytes;
+        let towards = if copy.into.is_some() { &mut moved.bulk_load } else { &mut moved.bulk_store };
+        *towards += u64::from(copy.bytes);
+    }
     let eager = !x.launch.settings().checks;
     let done = x.cluster.issue_bulk(copy, &mut x.worker.rng, eager);
     x.landed(done)

@@ -133,6 +133,9 @@ fn copy(x: &mut Exec, data: &Data) -> Result<(), Flow> {
         let space = Space::Shared { rank: warp.rank };
         check.access(warp, Engine::CpAsync, space, mask, &offsets, bytes, AccessKind::Write, site)
     })?;
+    if x.launch.counted {
+        x.worker.counters.async_bytes.cp_async += u64::from(mask.count_ones() * bytes);
+    }
     let issuer = x.issuer(mask.trailing_zeros() as usize);
     let eager = !x.launch.settings().checks;
     let operands = CopyOperands { bytes: bytes as u8, to, from, sizes };
