@@ -1,4 +1,4 @@
-//! Warp-level instructions per second, one operating-system thread, checks as by default.
+//! Warp-level instructions per second, one operating-system thread, with checks and without.
 //!
 //! Criterion's elements are warp instructions: each kernel is a loop whose instructions are counted here.
 #![allow(missing_docs)]
@@ -19,7 +19,7 @@ fn kernel(device: &Device, body: &str, instructions: u64) -> (Arc<Function>, u64
         .reg .b32 %r<20>; .reg .b64 %d<20>; .reg .f32 %f<20>; .reg .pred %p<4>; .shared .align 16 .b8 s[16384];
         ld.param.u64 %d1, [p]; mov.u32 %r1, %tid.x; mad.wide.u32 %d2, %r1, 4, %d1; mul.lo.u32 %r8, %r1, 4;
         mov.u32 %r9, s; add.u32 %r8, %r8, %r9; mov.u32 %r2, 0; mov.u32 %r3, 1; mov.u32 %r4, 7;
-        mov.b32 %f1, 0f3F800000; mov.b32 %f2, 0f3F000000; mov.b32 %f3, 0f3F000000;
+        mov.b32 %f1, 0f3F800000; mov.b32 %f2, 0f3F000000; mov.b32 %f3, 0f3F000000; st.shared.u32 [%r8], %r1;
         L: {} add.u32 %r2, %r2, 1; setp.lt.u32 %p1, %r2, {LOOPS}; @%p1 bra L;
         st.global.u32 [%d2], %r3; ret; }}",
         body.repeat(8)
@@ -30,7 +30,12 @@ fn kernel(device: &Device, body: &str, instructions: u64) -> (Arc<Function>, u64
 }
 
 fn instructions(c: &mut Criterion) {
-    let device = Device::new(Settings::default());
+    for (name, checks) in [("checks on", true), ("checks off", false)] {
+        group(c, name, &Device::new(Settings { checks, ..Settings::default() }));
+    }
+}
+
+fn group(c: &mut Criterion, name: &str, device: &Device) {
     let buffer = device.alloc(BYTES, 256).expect("memory");
     let kernels = [
         (
@@ -45,12 +50,23 @@ fn instructions(c: &mut Criterion) {
         ),
         ("global loads and stores", "ld.global.u32 %r5, [%d2]; st.global.u32 [%d2+4096], %r5;", 2),
         ("shared loads and stores", "ld.shared.u32 %r5, [%r8]; st.shared.u32 [%r8+4096], %r5;", 2),
+        (
+            "shared exchange with barriers",
+            "st.shared.u32 [%r8], %r2; bar.sync 0; xor.b32 %r6, %r8, 128; ld.shared.u32 %r5, [%r6]; bar.sync 0;",
+            5,
+        ),
+        (
+            "mma.m16n8k16",
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f1,%f2,%f3,%f4}, {%r10,%r11,%r12,%r13}, {%r14,%r15},
+             {%f1,%f2,%f3,%f4};",
+            1,
+        ),
         ("shuffles", "shfl.sync.bfly.b32 %r5, %r1, 5, 31, -1;", 1),
     ];
-    let mut group = c.benchmark_group("warp instructions");
+    let mut group = c.benchmark_group(format!("warp instructions, {name}"));
     group.sample_size(10);
     for (name, body, count) in kernels {
-        let (function, elements) = kernel(&device, body, count);
+        let (function, elements) = kernel(device, body, count);
         let launch =
             Launch { block: [256, 1, 1], params: buffer.to_le_bytes().to_vec(), ..Launch::new(function) };
         group.throughput(Throughput::Elements(elements));
