@@ -39,8 +39,8 @@ pub struct Settings {
     pub seed: u64,
     /// `GPUSIM_SCHEDULE`: `lowest` or `random`.
     pub schedule: Schedule,
-    /// `GPUSIM_CHECKS`: races, barrier divergence, uninitialised shared memory. Bounds, alignment and freed memory are
-    /// always checked.
+    /// `GPUSIM_CHECKS`: races, uninitialised shared memory, asynchronous operations that nobody waited for. Bounds, alignment,
+    /// freed memory and divergent barriers are always checked. The switches below turn off single checks of these.
     pub checks: bool,
     /// `GPUSIM_CHECK_SHARED_RACES`: races in shared memory; on.
     pub check_shared_races: bool,
@@ -66,7 +66,7 @@ pub struct Settings {
     pub instruction_limit: u64,
     /// `GPUSIM_MEMORY`: nominal bytes of device memory.
     pub memory_bytes: u64,
-    /// `GPUSIM_REPORT`: file that gets one JSON line of counters per launch.
+    /// `GPUSIM_REPORT`: file that gets one JSON line of counters per launch that succeeded.
     pub report: Option<PathBuf>,
 }
 
@@ -171,6 +171,7 @@ mod tests {
             "GPUSIM_ARITHMETIC" => Some("exact".into()),
             "GPUSIM_SCHEDULE" => Some("random".into()),
             "GPUSIM_CHECKS" => Some("off".into()),
+            "GPUSIM_CHECK_SHARED_RACES" => Some("0".into()),
             "GPUSIM_APPROX" => Some("perturbed".into()),
             "GPUSIM_FUSE" => Some("on".into()),
             _ => None,
@@ -180,6 +181,7 @@ mod tests {
         assert_eq!(settings.arithmetic, Arithmetic::Exact);
         assert_eq!(settings.schedule, Schedule::Random);
         assert!(!settings.checks);
+        assert!(!settings.check_shared_races && settings.check_global_races && settings.check_shared_init);
         assert!(settings.fuse);
         assert_eq!(settings.perturbation(), Some(17));
         assert_eq!(settings.threads, 1);
