@@ -46,6 +46,7 @@ def table(data):
     lines.append(row("all", "", "", *(total[k] for k in ("programs", "launches", "passed", "open", "skipped"))))
     left = [f"- `{name}`: open: {reason}" for name, reason in data["open"]]
     left += [f"- `{r['name']}`: skipped: {r['error']}" for r in data["results"] if r["outcome"] == "skipped"]
+    lines += ["", "Reported by a check, rightly, and right with checks off:", ""] + [f"- `{name}`: {reason}" for name, reason in data["reported"]]
     lines += ["", "Not passed, and why:" if left else "Nothing is open or skipped.", *([""] + left if left else [])]
     return "\n".join(lines)
 

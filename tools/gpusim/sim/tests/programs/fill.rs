@@ -123,7 +123,7 @@ fn one(elem: Elem, init: &str, i: usize, random: &mut Random, wide: Wide) -> u64
             if random.below(2) == 0 {
                 value = -value;
             }
-            if !value.is_finite() && !(choice == 5 && wide.specials) {
+            if !value.is_finite() && !(choice == 5 && wide.specials && (format == F32 || format == F64)) {
                 continue;
             }
             let limit = wide.limit.unwrap_or(f64::INFINITY);

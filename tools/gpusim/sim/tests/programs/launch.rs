@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use gpusim::tensor_map::{DataType, Interleave, Swizzle, TensorMap};
-use gpusim::{Arithmetic, Device, Function, Launch, Schedule, Settings};
+use gpusim::{Arithmetic, Device, Function, Launch, Limits, Schedule, Settings};
 
 use crate::elem::{Array, Elem};
 use crate::fill::{Random, Wide, fill};
@@ -16,6 +16,8 @@ use crate::manifest::{Case, Global, Program};
 pub struct Variant {
     pub seed: u64,
     pub arithmetic: Arithmetic,
+    /// Whether races and the like are reported.
+    pub checks: bool,
     /// Sentinels stand around every buffer, and outputs hold a pattern before the launch. Otherwise allocations end where
     /// the buffers do, outputs are left alone, and reading what nothing has written is an error.
     pub sentinels: bool,
@@ -51,7 +53,8 @@ pub fn device(variant: Variant) -> Device {
         seed: variant.seed,
         schedule: if variant.seed.is_multiple_of(2) { Schedule::Lowest } else { Schedule::Random },
         arithmetic: variant.arithmetic,
-        check_global_init: !variant.sentinels,
+        checks: variant.checks,
+        check_global_init: variant.checks && !variant.sentinels,
         instruction_limit: 400_000_000,
         ..Settings::default()
     })
@@ -156,6 +159,8 @@ pub fn run(
     let device = device(variant);
     let printed = Printed::default();
     device.set_output(Box::new(printed.clone()));
+    // Recursion needs more than the default, as on hardware.
+    device.set_limits(Limits { stack_bytes: 256 << 10, ..Limits::default() });
     let module = device.load(ptx).map_err(|error| format!("load: {error}"))?;
     let function = module.function(&program.entry).ok_or("no such entry")?;
 

@@ -30,7 +30,39 @@ use manifest::{Case, Program};
 use report::Record;
 
 /// Programs that do not pass, as `mode/name`, and why.
-const OPEN: &[(&str, &str)] = &[];
+const OPEN: &[(&str, &str)] = &[
+    ("plain/integers_32_sm_80", "vabsdiff4 is not there"),
+    ("plain/integers_32_sm_90a", "add.s16x2 is not there"),
+    ("plain/integers_64_sm_80", "a 128-bit quotient is wrong"),
+    ("plain/integers_64_sm_90a", "a 128-bit quotient is wrong"),
+    ("plain/warp_intrinsics_sm_80", "a shuffle of f64 loses the upper word"),
+    ("plain/warp_intrinsics_sm_90a", "a shuffle of f64 loses the upper word"),
+];
+
+const SAME: &str = "Triton lets warps that hold copies of a value store them all to the same place";
+const SERIAL: &str = "moves accumulators before the wait, which ptxas makes up for by serialising wgmma";
+const SCOPE: &str = "a block-wide atomic on what several blocks use";
+
+/// Programs that break a rule of the memory model in a way that hardware forgives: some launch must be reported, and with
+/// checks off the results must be right.
+const REPORTED: &[(&str, &str)] = &[
+    ("attention_bf16_d128_64x64_causal_sm80", SAME),
+    ("matmul_tf32x3_32x32x32_sm80", SAME),
+    ("histogram_sm80", SAME),
+    ("row_stats_fp32_sm80", SAME),
+    ("row_stats_bf16_sm90", SAME),
+    (
+        "column_sum_locked_sm80",
+        "Triton lets copies of a lane load what the lane itself stores, and not use it",
+    ),
+    ("matmul_f16_64x32x64_f16acc_sm90", SERIAL),
+    ("atomics_integers_sm_80", SCOPE),
+    ("atomics_integers_sm_90a", SCOPE),
+    (
+        "atomics_floats_sm_80",
+        "CUDA's header begins the compare-and-swap loop of a bf16 addition with a plain load",
+    ),
+];
 
 type Records = Arc<Mutex<Vec<Record>>>;
 
@@ -51,7 +83,7 @@ fn main() {
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if whole {
-        report::write(&records.lock().expect("no trial panics"), OPEN);
+        report::write(&records.lock().expect("no trial panics"), OPEN, REPORTED);
     }
     conclusion.exit();
 }
@@ -118,7 +150,7 @@ fn program_trials(program: Arc<Program>, records: &Records) -> Vec<Trial> {
 }
 
 fn variant(seed: u64, arithmetic: Arithmetic) -> Variant {
-    Variant { seed, arithmetic, sentinels: seed & 2 != 0 }
+    Variant { seed, arithmetic, checks: true, sentinels: seed & 2 != 0 }
 }
 
 /// Small cases of tensor-core programs get another seed.
@@ -140,12 +172,22 @@ fn wide(program: &Program, case: &Case) -> Wide {
 }
 
 fn run_program(program: &Program, ptx: &str, arithmetic: Arithmetic, seeds: &[u64]) -> Result<usize, String> {
+    let reported = REPORTED.iter().find(|(name, _)| *name == program.name);
+    if let Some((_, reason)) = reported {
+        let told = |case: &Case| {
+            let variant = variant(0, arithmetic);
+            launch::run(program, case, variant, ptx, wide(program, case), &|_| {}).is_err()
+        };
+        if !program.cases.iter().any(told) {
+            return Err(format!("no case is reported any more, though it {reason}"));
+        }
+    }
     let mut launches = 0;
     for (index, case) in program.cases.iter().enumerate() {
         let more = [seeds[0] + 1];
         let extra: &[u64] = if seeds.len() == 1 && is_small(case) { &more } else { &[] };
         for &seed in seeds.iter().chain(extra) {
-            let variant = variant(seed, arithmetic);
+            let variant = Variant { checks: reported.is_none(), ..variant(seed, arithmetic) };
             let told = |error: String| {
                 let args: Vec<String> =
                     case.args.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -57,12 +57,19 @@ impl Record {
 struct File<'a> {
     results: &'a [Record],
     open: Vec<[&'a str; 2]>,
+    reported: Vec<[&'a str; 2]>,
 }
 
-pub fn write(records: &[Record], open: &[(&str, &str)]) {
+pub fn write(
+    records: &[Record],
+    open: &[(&'static str, &'static str)],
+    reported: &[(&'static str, &'static str)],
+) {
+    let pairs =
+        |list: &[(&'static str, &'static str)]| list.iter().map(|(name, reason)| [*name, *reason]).collect();
     let mut results = records.to_vec();
     results.sort_by(|a, b| (&a.mode, &a.name).cmp(&(&b.mode, &b.name)));
-    let file = File { results: &results, open: open.iter().map(|(name, reason)| [*name, *reason]).collect() };
+    let file = File { results: &results, open: pairs(open), reported: pairs(reported) };
     let target = folder().join("../../../target");
     let written = std::fs::create_dir_all(&target)
         .and_then(|()| std::fs::write(target.join("programs.json"), serde_json::to_string_pretty(&file)?));

@@ -149,17 +149,11 @@ pub fn to_integers(case: &Case, out: &Outcome) -> Result<(), String> {
     })
 }
 
-/// A cast of C to a type narrower than int. Out of its range C leaves the result open, and nvcc converts to a wider type
-/// that it then truncates.
+/// A cast of C to a type narrower than int. Out of its range C leaves the result open; nvcc converts to 32 bits and
+/// truncates.
 fn narrow(value: f64, bits: u32, signed: bool) -> u64 {
-    let wide = if signed {
-        to_integer(value, Round::Zero, if bits == 8 { 16 } else { bits }, true, false)
-    } else {
-        to_integer(value, Round::Zero, if bits == 8 { 16 } else { bits }, false, false)
-    };
-    let shift = 64 - bits;
-    let word = (wide as u64) << shift;
-    if signed { (word as i64 >> shift) as u64 } else { word >> shift }
+    let word = (to_integer(value, Round::Zero, 32, signed, false) as u64) << (64 - bits);
+    if signed { (word as i64 >> (64 - bits)) as u64 } else { word >> (64 - bits) }
 }
 
 pub fn from_integers(case: &Case, out: &Outcome) -> Result<(), String> {
