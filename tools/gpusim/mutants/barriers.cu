@@ -5,15 +5,15 @@ enum Fault {
     RIGHT,
     NO_BARRIER_AFTER_STORE,   // race: no barrier between a warp's store and another warp's load
     NO_BARRIER_IN_TREE,       // race: a warp runs ahead of the others' partial sums
-    BARRIER_IN_BRANCH,        // barrier-divergence or convergence-required: half of warp 0 waits, half goes on
+    BARRIER_IN_BRANCH,        // race or uninitialised-read: half of warp 0 waits, the other half reads ahead
     BARRIER_TWO_PLACES,       // barrier-divergence: the halves of a warp wait at different bar.sync of the same barrier
     NO_SYNCWARP,              // race: lanes read what other lanes of the warp wrote
     NO_SYNCWARP_BEFORE_WRITE, // race: write after read between lanes
     SYNCWARP_HALF,            // race: the mask leaves out the lanes that are read
     SYNCWARP_FOREIGN,         // convergence-required: the mask does not name the caller
     NAMED_NO_WAIT,            // race: the consumer does not wait at the named barrier
-    NAMED_WRONG_ID,           // deadlock: producer and consumer use different barriers
-    NAMED_WRONG_COUNT,        // deadlock: the barrier counts more threads than come
+    NAMED_WRONG_ID,           // barrier-divergence: producer and consumer use different barriers
+    NAMED_WRONG_COUNT,        // barrier-divergence: the barrier counts more threads than come
     NAMED_COUNTS_DIFFER,      // barrier-divergence: one barrier, two participant counts
     NAMED_ARRIVE_EARLY,       // race: the producer arrives before its stores
     SHUFFLE_AS_BARRIER,       // race: a shuffle orders nothing in memory

@@ -82,13 +82,13 @@ def reduce(name, expect, **more):
 
 
 reduce("reduce_shared", "clean")
-reduce("reduce_no_barrier_after_store", ["race", "uninitialised-read"], missing=["cta-barrier"])
+reduce("reduce_no_barrier_after_store", ["uninitialised-read", "race"], missing=["cta-barrier"])
 reduce("reduce_no_barrier_in_tree", "race", missing=["cta-barrier", "warp-sync"])
 
 X = lambda n, elem="i32": buf(elem, n, "iota")
 kernel("barriers", "reverse_shared", "clean", dict(x=X(64, "f32"), y=out("f32", 128)), block=64, result=dict(y=dict(values=[63 - i for i in range(64)])))
-kernel("barriers", "barrier_in_branch", ["barrier-divergence", "convergence-required", "race", "uninitialised-read"], dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
-kernel("barriers", "barrier_two_places", ["barrier-divergence", "convergence-required"], dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
+kernel("barriers", "barrier_in_branch", ["uninitialised-read", "race"], dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
+kernel("barriers", "barrier_two_places", "barrier-divergence", dict(x=X(64, "f32"), y=out("f32", 128)), block=64)
 
 
 def warp_scan(name, expect, **more):
@@ -99,8 +99,8 @@ def warp_scan(name, expect, **more):
 warp_scan("warp_synchronous_scan", "clean")
 warp_scan("warp_scan_no_syncwarp", "race", missing=["warp-sync"])
 warp_scan("warp_scan_no_syncwarp_before_write", "race", missing=["warp-sync"])
-warp_scan("warp_scan_half_mask", ["race", "convergence-required"], missing=["warp-sync"])
-warp_scan("warp_scan_foreign_mask", ["convergence-required", "barrier-divergence", "race", "deadlock"])
+warp_scan("warp_scan_half_mask", "race", missing=["warp-sync"])
+warp_scan("warp_scan_foreign_mask", "convergence-required")
 warp_scan("warp_scan_shuffle_as_barrier", "race", missing=["warp-sync"])
 
 
@@ -110,13 +110,13 @@ def named(name, expect, **more):
 
 
 named("named_barriers", "clean")
-named("named_no_wait", ["race", "uninitialised-read"], missing=["cta-barrier"])
-named("named_wrong_id", ["deadlock", "barrier-divergence"])
-named("named_wrong_count", ["deadlock", "barrier-divergence"])
-named("named_counts_differ", ["barrier-divergence", "race", "uninitialised-read", "deadlock"])
+named("named_no_wait", ["uninitialised-read", "race"], missing=["cta-barrier"])
+named("named_wrong_id", "barrier-divergence")
+named("named_wrong_count", "barrier-divergence")
+named("named_counts_differ", "barrier-divergence")
 named("named_arrive_early", ["race", "uninitialised-read"], missing=["cta-barrier"])
 kernel("barriers", "shuffle_all_lanes", "clean", dict(x=X(32), y=out("i32", 64)), result=dict(y=dict(values=[i ^ 16 for i in range(32)])))
-kernel("barriers", "shuffle_absent_lanes", ["convergence-required", "deadlock", "barrier-divergence"], dict(x=X(32), y=out("i32", 64)))
+kernel("barriers", "shuffle_absent_lanes", "convergence-required", dict(x=X(32), y=out("i32", 64)))
 kernel("barriers", "early_exit", "clean", dict(x=X(128), y=out("i32", 64)), block=128, result=dict(y=[63 - i for i in range(64)]))
 kernel("barriers", "unaligned_barrier", "clean", dict(x=X(64), y=out("i32", 64)), block=64, result=dict(y=[63 - i + (1 if (63 - i) % 2 else 2) for i in range(64)]))
 kernel("barriers", "barrier_votes", "clean", dict(x=X(96), y=out("i32", 96)), block=96, result=dict(y=[48 * 100 + 11] * 96))
@@ -147,17 +147,17 @@ kernel("memory", "misaligned_atomic", "misaligned", dict(bytes=buf("u8", 64, "ze
 memory("shared_static_overrun", "out-of-bounds", block=64)
 memory("shared_dynamic_overrun", "out-of-bounds", block=64, shared=240)
 memory("shared_dynamic_right", "clean", block=64, shared=256, y=out("f32", 64), result=dict(y=[63 - i for i in range(64)]))
-memory("shared_negative", ["out-of-bounds", "uninitialised-read"], block=64)
+memory("shared_negative", "out-of-bounds", block=64)
 kernel("memory", "local_overrun", "out-of-bounds", dict(x=X(32), y=out("i32", 32), n=32))
 memory("uninitialised_shared", "uninitialised-read", block=64)
 memory("uninitialised_global", "uninitialised-read", x=out("f32", 64), n=64, block=64)
 kernel("memory", "uninitialised_byte", "uninitialised-read", dict(x=out("u8", 128), y=out("u32", 32)))
 memory("uninitialised_accumulator", "uninitialised-read", y=out("f32", 4), block=32)
 kernel("memory", "struct_padding", "clean", dict(p=out("u8", 256), y=out("i32", 32)), result=dict(y=[6 * i for i in range(32)]))
-kernel("memory", "read_only_changed", ["read-only-write", "race"], dict(x=X(32), z=dict(alias="x"), y=out("i32", 32)))
-kernel("memory", "constant_written", ["read-only-write", "out-of-bounds"], dict(y=out("i32", 32)))
+kernel("memory", "read_only_changed", "read-only-write", dict(x=X(32), z=dict(alias="x"), y=out("i32", 32)))
+kernel("memory", "constant_written", "read-only-write", dict(y=out("i32", 32)))
 kernel("memory", "trap_if_negative", "trap", dict(x=buf("i32", 32, dict(values=[-1 if i == 9 else i for i in range(32)])), y=out("i32", 32)))
-kernel("memory", "endless_loop", ["deadlock", "instruction-limit"], dict(flag=buf("i32", 1, "zero"), y=out("i32", 32)), note="give the launch a small instruction limit")
+kernel("memory", "endless_loop", "instruction-limit", dict(flag=buf("i32", 1, "zero"), y=out("i32", 32)), note="give the launch a small instruction limit")
 
 # ---- global.cu -----------------------------------------------------------------------------------------------------
 x = buf("i32", 300, mix(13, 5, 97))
@@ -183,7 +183,7 @@ def last_block(name, expect, **more):
 last_block("threadfence_reduction", "clean")
 last_block("threadfence_reduction_no_fence", "race", missing=["grid-sync"])
 last_block("threadfence_reduction_block_fence", "race", missing=["wider-scope", "grid-sync"])
-last_block("threadfence_reduction_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier", "warp-sync"])
+last_block("threadfence_reduction_no_barrier", ["uninitialised-read", "race"], missing=["cta-barrier", "warp-sync"])
 
 
 def message(name, expect, **more):
@@ -209,7 +209,7 @@ locked("lock_no_acquire", "race", missing=["grid-sync"])
 locked("lock_no_release", "race", missing=["grid-sync"])
 kernel("global", "lock_every_thread", "clean", dict(lock=buf("i32", 1, "zero"), value=buf("i32", 1, "zero"), y=out("i32", 96)), grid=3, block=32, result=dict(value=[96], y=[1] * 96))
 kernel("global", "cooperative_reduction", "clean", dict(x=X(160), part=out("i32", 5), y=out("i32", 5)), grid=5, cooperative=True, result=dict(y=[sum(range(160))] * 5))
-kernel("global", "cooperative_no_sync", ["race", "uninitialised-read"], dict(x=X(160), part=out("i32", 5), y=out("i32", 5)), grid=5, cooperative=True, missing=["grid-sync"])
+kernel("global", "cooperative_no_sync", ["uninitialised-read", "race"], dict(x=X(160), part=out("i32", 5), y=out("i32", 5)), grid=5, cooperative=True, missing=["grid-sync"])
 kernel("global", "tiles_apart", "clean", dict(x=X(90), y=out("i32", 90), n=90), grid=3, block=64, result=dict(y=list(range(90))))
 kernel("global", "tiles_overlap", "race", dict(x=X(90), y=out("i32", 90), n=90), grid=3, block=64, missing=["grid-sync"])
 
@@ -249,13 +249,13 @@ def pipeline(name, expect, **more):
 pipeline("pipeline_double", "clean")
 pipeline("pipeline_triple", "clean")
 pipeline("pipeline_five", "clean")
-pipeline("pipeline_no_wait", ["race", "uninitialised-read"], missing=["cp-async-wait"])
-pipeline("pipeline_wait_one_less", ["race", "uninitialised-read"], missing=["cp-async-wait"])
-pipeline("pipeline_no_commit", ["race", "uninitialised-read"], missing=["cp-async-wait"])
-pipeline("pipeline_no_barrier", ["race", "uninitialised-read"], missing=["cp-async-wait", "cta-barrier"])
+pipeline("pipeline_no_wait", "race", missing=["cp-async-wait"])
+pipeline("pipeline_wait_one_less", "race", missing=["cp-async-wait"])
+pipeline("pipeline_no_commit", "race", missing=["cp-async-wait"])
+pipeline("pipeline_no_barrier", ["uninitialised-read", "race"], missing=["cp-async-wait", "cta-barrier"])
 pipeline("pipeline_overwrite_early", "race", missing=["cta-barrier", "cp-async-wait"])
 pipeline("pipeline_wrong_swizzle", "wrong-result")
-pipeline("pipeline_wrong_stage", ["race", "uninitialised-read"], missing=["cp-async-wait"])
+pipeline("pipeline_wrong_stage", "race", missing=["cp-async-wait"])
 pipeline("pipeline_no_tail_mask", "out-of-bounds")
 pipeline("pipeline_misaligned", "misaligned")
 pipeline("pipeline_exit_unwaited", "leaked-async-group")
@@ -268,8 +268,8 @@ for i in range(32):
 kernel("copies", "copy_zero_fill", "clean", dict(x=X(64), y=out("i32", 128)), result=dict(y=z))
 y = [i // 256 * 256 + 255 - i % 256 for i in range(768)]
 kernel("copies", "copy_mbarrier", "clean", dict(x=X(768), y=out("i32", 768)), block=64, result=dict(y=y))
-kernel("copies", "copy_mbarrier_no_wait", ["race", "uninitialised-read"], dict(x=X(768), y=out("i32", 768)), block=64, missing=["mbarrier-wait", "cp-async-wait"])
-kernel("copies", "copy_mbarrier_counted_twice", ["instruction-limit", "deadlock", "mbarrier-misuse"], dict(x=X(768), y=out("i32", 768)), block=64)
+kernel("copies", "copy_mbarrier_no_wait", ["uninitialised-read", "race"], dict(x=X(768), y=out("i32", 768)), block=64, missing=["mbarrier-wait", "cp-async-wait"])
+kernel("copies", "copy_mbarrier_counted_twice", "deadlock", dict(x=X(768), y=out("i32", 768)), block=64)
 
 
 def matrices(file, name, expect, y=None, **more):
@@ -292,15 +292,15 @@ def ring(name, expect, **more):
 
 
 ring("ring_right", "clean")
-ring("ring_wrong_parity", ["race", "uninitialised-read", "deadlock"], missing=["mbarrier-wait"])
-ring("ring_tx_too_small", ["race", "mbarrier-misuse", "uninitialised-read"], missing=["mbarrier-wait"])
-ring("ring_tx_too_large", ["deadlock", "mbarrier-misuse"])
-ring("ring_no_wait", ["race", "uninitialised-read"], missing=["mbarrier-wait"])
-ring("ring_no_empty_wait", ["race", "mbarrier-misuse"], missing=["mbarrier-wait", "cta-barrier"])
+ring("ring_wrong_parity", ["uninitialised-read", "race"], missing=["mbarrier-wait"])
+ring("ring_tx_too_small", "mbarrier-misuse", missing=["mbarrier-wait"])
+ring("ring_tx_too_large", "deadlock")
+ring("ring_no_wait", ["uninitialised-read", "race"], missing=["mbarrier-wait"])
+ring("ring_no_empty_wait", ["mbarrier-misuse", "race"], missing=["mbarrier-wait", "cta-barrier"])
 ring("ring_empty_count", "deadlock")
-ring("ring_no_init_barrier", ["mbarrier-misuse", "race", "uninitialised-read"])
+ring("ring_no_init_barrier", ["mbarrier-misuse", "race"])
 ring("ring_arrive_before_read", "race", missing=["cta-barrier", "mbarrier-wait"])
-ring("ring_no_expect", ["mbarrier-misuse", "race", "uninitialised-read"])
+ring("ring_no_expect", ["race", "uninitialised-read"])
 ring("ring_misaligned", "misaligned")
 ring("ring_past_end", "out-of-bounds")
 
@@ -311,20 +311,20 @@ def store(name, expect, **more):
 
 store("store_right", "clean")
 store("store_no_proxy_fence", "race", missing=["fence-proxy-async"])
-store("store_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier", "warp-sync", "fence-proxy-async"])
+store("store_no_barrier", "race", missing=["cta-barrier", "warp-sync", "fence-proxy-async"])
 store("store_source_reused", "race", missing=["bulk-read-wait"])
-store("store_not_waited", ["race", "uninitialised-read"], missing=["bulk-wait"])
+store("store_not_waited", "race", missing=["bulk-wait"])
 store("store_exit_early", "leaked-async-group")
-store("store_no_commit", ["race", "leaked-async-group"], missing=["bulk-read-wait"])
+store("store_no_commit", "race", missing=["bulk-read-wait"])
 kernel("bulk", "store_fence_by_issuer", "clean", dict(x=X(128), y=out("i32", 128), z=out("i32", 1)), block=128, result=dict(y=[i + 1 for i in range(128)], z=[1]))
 kernel("bulk", "bulk_reduce", "clean", dict(x=X(640), y=buf("i32", 128, "zero")), grid=5, block=128, result=dict(y=[5 * i + 128 * 10 for i in range(128)]))
 kernel("bulk", "mbarrier_tokens", "clean", dict(x=X(128), y=out("i32", 384)), block=128, result=dict(y=[127 - i % 128 + i // 128 for i in range(384)]))
-kernel("bulk", "mbarrier_uninitialised", ["mbarrier-misuse", "uninitialised-read"], dict(y=out("i32", 32)))
-kernel("bulk", "mbarrier_overwritten", ["mbarrier-misuse", "race"], dict(y=out("i32", 32)))
+kernel("bulk", "mbarrier_uninitialised", "mbarrier-misuse", dict(y=out("i32", 32)))
+kernel("bulk", "mbarrier_overwritten", "mbarrier-misuse", dict(y=out("i32", 32)))
 kernel("bulk", "dependent_launch", "clean", dict(x=X(64), y=out("i32", 64)), grid=2, result=dict(y=[i + 1 for i in range(64)]))
 matrices("bulk", "stmatrix_right", "clean", [(i + 128) % 256 for i in range(256)])
 matrices("bulk", "stmatrix_overlap", "race", missing=["cta-barrier"])
-matrices("bulk", "stmatrix_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier"])
+matrices("bulk", "stmatrix_no_barrier", ["uninitialised-read", "race"], missing=["cta-barrier"])
 
 # ---- tensor.cu -----------------------------------------------------------------------------------------------------
 STEPS = 5
@@ -348,14 +348,14 @@ def tensor(name, expect, **more):
 tensor("tma_wgmma", "clean")
 tensor("tma_wgmma_no_wait", "wgmma-register-hazard")
 tensor("tma_wgmma_no_fence", "wgmma-register-hazard")
-tensor("tma_wgmma_no_commit", ["wgmma-register-hazard", "race", "leaked-async-group"], missing=["wgmma-wait"])
+tensor("tma_wgmma_no_commit", "race", missing=["wgmma-wait"])
 tensor("tma_wgmma_release_early", "race", missing=["wgmma-wait"])
 tensor("tma_wgmma_wrong_swizzle", "wrong-result")
 tensor("tma_wgmma_wrong_step", "wrong-result")
-tensor("tma_wgmma_no_full_wait", ["race", "uninitialised-read"], missing=["mbarrier-wait"])
+tensor("tma_wgmma_no_full_wait", ["uninitialised-read", "race"], missing=["mbarrier-wait"])
 tensor("tma_wgmma_store_no_fence", "race", missing=["fence-proxy-async"])
-tensor("tma_wgmma_store_unwaited", ["leaked-async-group", "race"])
-tensor("tma_wgmma_misaligned", ["misaligned", "invalid-descriptor"])
+tensor("tma_wgmma_store_unwaited", "leaked-async-group")
+tensor("tma_wgmma_misaligned", "misaligned")
 
 
 def by_hand(name, expect, **more):
@@ -365,7 +365,7 @@ def by_hand(name, expect, **more):
 
 by_hand("wgmma_by_hand", "clean")
 by_hand("wgmma_no_proxy_fence", "race", missing=["fence-proxy-async"])
-by_hand("wgmma_no_barrier", ["race", "uninitialised-read"], missing=["cta-barrier", "fence-proxy-async"])
+by_hand("wgmma_no_barrier", ["uninitialised-read", "race"], missing=["cta-barrier", "fence-proxy-async"])
 by_hand("wgmma_wrong_swizzle", "wrong-result")
 
 
@@ -375,14 +375,14 @@ def cluster(name, expect, y=None, block=64, n=512, **more):
 
 
 cluster("cluster_reduction", "clean", [sum(i // 256 * 256 + r * 64 + 63 - i % 64 for r in range(4)) for i in range(512)])
-cluster("cluster_no_first_sync", ["race", "uninitialised-read"], missing=["cluster-barrier"])
-cluster("cluster_no_last_sync", ["use-after-free", "out-of-bounds", "race"], missing=["cluster-barrier"])
+cluster("cluster_no_first_sync", ["uninitialised-read", "race"], missing=["cluster-barrier"])
+cluster("cluster_no_last_sync", ["race", "use-after-free"], missing=["cluster-barrier"])
 cluster("cluster_arrive_relaxed", "race", missing=["cluster-barrier", "cta-barrier"])
 cluster("cluster_block_barrier", ["race", "uninitialised-read"], missing=["cluster-barrier"])
 cluster("cluster_bad_rank", "out-of-bounds")
 cluster("cluster_past_end", "out-of-bounds")
 cluster("cluster_send", "clean", [(i // 64 // 4 * 4 + (i // 64 + 3) % 4) * 64 + 63 - i % 64 for i in range(512)])
-cluster("cluster_send_no_wait", ["race", "uninitialised-read"], missing=["mbarrier-wait"])
+cluster("cluster_send_no_wait", ["uninitialised-read", "race"], missing=["mbarrier-wait"])
 cluster("cluster_send_few_bytes", "deadlock")
 cluster("cluster_multicast", "clean", [i % 64 + i // 64 % 4 for i in range(512)])
 kernel("cluster", "cluster_remote_arrive", "clean", dict(x=X(4), y=out("i32", 32)), grid=4, cluster=4, result=dict(y=[i % 4 + 3 for i in range(32)]))

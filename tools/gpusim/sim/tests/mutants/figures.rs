@@ -30,6 +30,8 @@ struct Figures {
     seeds: usize,
     faulty: BTreeMap<String, Class>,
     correct: BTreeMap<String, Class>,
+    /// By faulty kernel, in how many launches each check found it.
+    found_by: BTreeMap<String, BTreeMap<String, usize>>,
     /// Kernels that did not do as expected under every seed.
     failed: Vec<String>,
 }
@@ -38,10 +40,10 @@ impl Class {
     fn add(&mut self, tried: &Tried<'_>) {
         self.kernels += 1;
         self.launches += tried.verdicts.len();
-        self.right_kernels += usize::from(tried.verdicts.iter().all(|v| matches!(v, Verdict::Right)));
+        self.right_kernels += usize::from(tried.verdicts.iter().all(|v| matches!(v, Verdict::Right(_))));
         for verdict in &tried.verdicts {
             match verdict {
-                Verdict::Right => self.right += 1,
+                Verdict::Right(_) => self.right += 1,
                 Verdict::Wrong { spoke: true, .. } => self.alarms += 1,
                 Verdict::Wrong { .. } => self.silent += 1,
             }
@@ -60,6 +62,7 @@ pub fn publish(tried: &[Tried<'_>]) -> Option<String> {
         seeds: tried.first().map_or(0, |t| t.verdicts.len()),
         faulty: BTreeMap::new(),
         correct: BTreeMap::new(),
+        found_by: BTreeMap::new(),
         failed: Vec::new(),
     };
     for tried in tried {
@@ -69,7 +72,13 @@ pub fn publish(tried: &[Tried<'_>]) -> Option<String> {
             Expect::Checks(checks) => figures.faulty.entry(checks[0].clone()),
         };
         class.or_default().add(tried);
-        if !tried.verdicts.iter().all(|v| matches!(v, Verdict::Right)) {
+        for verdict in &tried.verdicts {
+            if let Verdict::Right(Some(check)) = verdict {
+                let found = figures.found_by.entry(kernel.name.clone()).or_default();
+                *found.entry(check.clone()).or_default() += 1;
+            }
+        }
+        if !tried.verdicts.iter().all(|v| matches!(v, Verdict::Right(_))) {
             figures.failed.push(kernel.name.clone());
         }
     }
@@ -108,7 +117,7 @@ fn table(figures: &Figures) -> String {
     };
     let columns = "| ---: | ---: | ---: | ---: | ---: | ---: |\n";
     let mut text = format!(
-        "| faulty kernels, by check | kernels | caught under all {} seeds | launches | caught by that check | caught otherwise | \
+        "| faulty kernels, by check | kernels | caught under all {} seeds | launches | caught as expected | caught otherwise | \
          missed |\n| --- {columns}",
         figures.seeds
     );

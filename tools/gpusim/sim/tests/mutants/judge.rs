@@ -8,8 +8,8 @@ use crate::run::Ended;
 
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// As expected.
-    Right,
+    /// As expected: by which check, if one spoke.
+    Right(Option<String>),
     Wrong {
         /// What went wrong, the same text for launches that failed alike.
         kind: String,
@@ -51,7 +51,7 @@ pub fn judge(kernel: &Kernel, ended: &Ended) -> Verdict {
             wrong(format!("false alarm: {}", name(error)), error, true)
         }
         (Expect::Clean(_), Ended::Done(results)) => match difference(kernel, results) {
-            None => Verdict::Right,
+            None => Verdict::Right(None),
             Some(difference) => wrong("wrong result", difference, false),
         },
         (Expect::Checks(checks), Ended::Done(results)) => {
@@ -60,7 +60,7 @@ pub fn judge(kernel: &Kernel, ended: &Ended) -> Verdict {
             }
             match difference(kernel, results) {
                 None => wrong("the result is right", "no finding, and the result of a correct kernel", false),
-                Some(_) => Verdict::Right,
+                Some(_) => Verdict::Right(None),
             }
         }
         (Expect::Checks(checks), Ended::Failed(error)) => {
@@ -70,7 +70,7 @@ pub fn judge(kernel: &Kernel, ended: &Ended) -> Verdict {
             }
             let Some(report) = error.report() else { return wrong("no report", error, true) };
             match incomplete(kernel, &name, report) {
-                None => Verdict::Right,
+                None => Verdict::Right(Some(name)),
                 Some(what) => wrong(what, error, true),
             }
         }
