@@ -27,7 +27,7 @@ pub(crate) use asynchronous::{SharedAt, checked_at, lanes};
 pub(crate) use barrier::{Arrival, Reduction};
 pub(crate) use context::Exec;
 pub(crate) use fault::{Fault, FaultKind};
-pub(crate) use group::{Group, Wait};
+pub(crate) use group::Wait;
 pub(crate) use launch::run;
 pub(crate) use observe::{Same, Told};
 pub(crate) use mbarrier::{Change, MbarrierAt, Word};

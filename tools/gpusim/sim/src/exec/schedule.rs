@@ -36,7 +36,7 @@ pub(super) fn run_clusters(
     let mut resident: VecDeque<Resident> = VecDeque::new();
     let mut idle: Vec<Cluster> = Vec::new();
     let clusters = launch.clusters();
-    let mut admit = |resident: &mut VecDeque<Resident>, idle: &mut Vec<Cluster>| {
+    let admit = |resident: &mut VecDeque<Resident>, idle: &mut Vec<Cluster>| {
         let index = next.fetch_add(1, Ordering::Relaxed);
         if index < clusters {
             let mut cluster = idle.pop().unwrap_or_else(|| new_cluster(launch));

@@ -83,8 +83,6 @@ pub(crate) struct Lower<'m> {
     pub(crate) functions: &'m [crate::module::FunctionInfo],
     /// The function being lowered.
     pub(crate) current: usize,
-    /// Where this instruction will be.
-    pub(crate) pc: u32,
     pub(crate) pool: &'m mut Pool,
     pub(crate) specials: &'m mut SpecialPool,
     /// Written by destinations that are discarded: slots for 128 bits, and a predicate.

@@ -69,7 +69,7 @@ mod tensor_copy;
 mod tensormap;
 
 pub(crate) use lanes::{Elem, map1, map2, map3, map4, test2};
-pub(crate) use lower::{Address, Lower, LowerError, Mods, Place, RegInfo, Symbol, immediate, operand};
+pub(crate) use lower::{Address, Lower, LowerError, Mods, Place, RegInfo, Symbol, operand};
 pub(crate) use types::Ty;
 pub(crate) use work::Work;
 

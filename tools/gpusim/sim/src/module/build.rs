@@ -488,7 +488,6 @@ fn lower_function(
             targets: &targets,
             functions: &program.functions,
             current: index,
-            pc: program.code.len() as u32,
             pool: &mut program.pool,
             specials: &mut program.specials,
             sink: frame.allocation.sink,
