@@ -333,3 +333,28 @@ fn a_wide_register_outlives_what_diverged_lanes_do_with_narrow_ones() {
     let expected: Vec<u32> = (0..32).map(|t| if t < 16 { t } else { 2 * t + 12 }).collect();
     assert_eq!(run(&body, 32, &[0; 32], 32), expected);
 }
+
+#[test]
+fn converged_lanes_with_masks_of_their_own_synchronise_among_themselves() {
+    // Lanes of one half read what the other lanes of their half wrote.
+    let body = ".shared .b32 s[32]; mov.u32 %r1, s; mad.lo.u32 %r2, %t, 4, %r1; st.shared.u32 [%r2], %t;
+        setp.lt.u32 %p1, %t, 16; selp.b32 %r3, 0xffff, 0xffff0000, %p1; bar.warp.sync %r3;
+        xor.b32 %r4, %t, 15; mad.lo.u32 %r4, %r4, 4, %r1; ld.shared.u32 %r5, [%r4]; st.global.u32 [%out], %r5;";
+    let expected: Vec<u32> = (0..32).map(|t| t ^ 15).collect();
+    assert_eq!(run(body, 32, &[0; 32], 32), expected);
+}
+
+#[test]
+fn a_store_to_a_constant_is_reported() {
+    let ptx = format!(
+        "{HEAD}.const .align 4 .b32 c = 5;\n{}",
+        wrap("mov.u64 %d2, c; cvta.const.u64 %d2, %d2; ld.u32 %r1, [%d2]; st.global.u32 [%out], %r1; st.u32 [%d2], %r1;")
+            .trim_start_matches(HEAD)
+    );
+    let device = device();
+    let function = kernel(&device, &ptx);
+    let out = upload(&device, &[0]);
+    let error = device.launch(&Launch { params: params(&[out, out]), ..Launch::new(function) }).unwrap_err();
+    assert_eq!(error.report().unwrap().kind, "read-only write");
+    assert_eq!(words(&device, out, 1), [5]);
+}
