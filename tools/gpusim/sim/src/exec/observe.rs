@@ -19,17 +19,8 @@ use crate::Settings;
 use crate::inst::{Flow, Inst};
 use crate::memory::window;
 
-/// The bytes that a lane stores, as many as the access has.
-pub(crate) type Stored = fn(&Exec, &Inst, usize) -> [u8; 32];
-
-/// What a plain store is about to write, and where.
-#[derive(Clone, Copy)]
-pub(crate) struct Store<'a> {
-    pub inst: &'a Inst,
-    pub stored: Stored,
-    /// Host addresses.
-    pub hosts: &'a [u64; 32],
-}
+/// Whether two lanes store the same value.
+pub(crate) type Same = fn(&Exec, &Inst, usize, usize) -> bool;
 
 /// The checks of a launch; None if it is not checked.
 pub(super) fn launch_check(settings: &Settings, threads: u32, shared: u32) -> Option<Arc<LaunchCheck>> {
@@ -117,16 +108,16 @@ impl<'r> Exec<'r> {
         self.observe_as(space, at, self.told(access), None)
     }
 
-    /// The same for a plain store, which may write what another thread has written there or what is there already.
+    /// The same for a store whose lanes may write the same value to the same place.
     #[inline(never)]
     pub(super) fn observe_store(
         &mut self,
         space: MemSpace,
         at: &[u64; 32],
         access: Access,
-        store: Store<'_>,
+        same: (&Inst, Same),
     ) -> Result<(), Flow> {
-        self.observe_as(space, at, self.told(access), Some(store))
+        self.observe_as(space, at, self.told(access), Some(same))
     }
 
     fn told(&self, access: Access) -> Told {
@@ -140,11 +131,11 @@ impl<'r> Exec<'r> {
         space: MemSpace,
         at: &[u64; 32],
         told: Told,
-        store: Option<Store<'_>>,
+        same: Option<(&Inst, Same)>,
     ) -> Result<(), Flow> {
         match space {
-            MemSpace::Global => self.observe_in(Space::Global, at, told, store),
-            MemSpace::Shared => self.observe_shared(at, told, store),
+            MemSpace::Global => self.observe_in(Space::Global, at, told, same),
+            MemSpace::Shared => self.observe_shared(at, told, same),
             MemSpace::Local => {
                 self.observe_local(at, told);
                 Ok(())
@@ -164,11 +155,11 @@ impl<'r> Exec<'r> {
                     let told = Told { mask, ..told };
                     match first {
                         0 => {
-                            self.observe_shared(&at.map(|at| at.wrapping_sub(window::SHARED)), told, store)?
+                            self.observe_shared(&at.map(|at| at.wrapping_sub(window::SHARED)), told, same)?
                         }
                         1 => self.observe_local(&at.map(|at| at.wrapping_sub(window::LOCAL)), told),
                         2 => {}
-                        _ => self.observe_in(Space::Global, at, told, store)?,
+                        _ => self.observe_in(Space::Global, at, told, same)?,
                     }
                 }
                 Ok(())
@@ -188,7 +179,12 @@ impl<'r> Exec<'r> {
     }
 
     /// Takes the rank out of shared addresses.
-    fn observe_shared(&mut self, at: &[u64; 32], told: Told, store: Option<Store<'_>>) -> Result<(), Flow> {
+    fn observe_shared(
+        &mut self,
+        at: &[u64; 32],
+        told: Told,
+        same: Option<(&Inst, Same)>,
+    ) -> Result<(), Flow> {
         const OFFSET: u64 = (1 << window::CLUSTER_RANK_SHIFT) - 1;
         let own = u64::from(self.cta.rank);
         let rank = |at: u64| match at >> window::CLUSTER_RANK_SHIFT {
@@ -198,7 +194,7 @@ impl<'r> Exec<'r> {
         let all =
             (0..32).fold(0, |all, lane| all | at[lane] & 0u64.wrapping_sub(u64::from(told.mask >> lane & 1)));
         if all <= OFFSET {
-            return self.observe_in(Space::Shared { rank: self.cta.rank }, at, told, store);
+            return self.observe_in(Space::Shared { rank: self.cta.rank }, at, told, same);
         }
         let offsets = at.map(|at| at & OFFSET);
         let mut left = told.mask;
@@ -206,7 +202,7 @@ impl<'r> Exec<'r> {
             let first = rank(at[left.trailing_zeros() as usize]);
             let mask = (0..32).fold(0, |m, lane| m | u32::from(rank(at[lane]) == first) << lane) & left;
             left &= !mask;
-            self.observe_in(Space::Shared { rank: first as u32 }, &offsets, Told { mask, ..told }, store)?;
+            self.observe_in(Space::Shared { rank: first as u32 }, &offsets, Told { mask, ..told }, same)?;
         }
         Ok(())
     }
@@ -216,7 +212,7 @@ impl<'r> Exec<'r> {
         space: Space,
         at: &[u64; 32],
         told: Told,
-        store: Option<Store<'_>>,
+        same: Option<(&Inst, Same)>,
     ) -> Result<(), Flow> {
         if self.launch.counted {
             let counters = &mut self.worker.counters;
@@ -244,7 +240,7 @@ impl<'r> Exec<'r> {
         }
         match outcome {
             Ok(()) => Ok(()),
-            Err(finding) => self.found(space, at, told, store, &finding),
+            Err(finding) => self.found(space, at, told, same, &finding),
         }
     }
 
@@ -255,46 +251,29 @@ impl<'r> Exec<'r> {
         self.tell(|check| check.read_only(warp, mask, at, bytes, site)).map(|_| ())
     }
 
-    /// A finding, unless it is of writes that all write the same: lanes of this store to one place, or this store and an
-    /// earlier one of what still stands there. Whoever wins, memory is the same, and compilers (Triton) make use of it.
+    /// A finding, unless lanes only write one value to one place.
     #[cold]
     fn found(
         &mut self,
         space: Space,
         at: &[u64; 32],
         told: Told,
-        store: Option<Store<'_>>,
+        same: Option<(&Inst, Same)>,
         finding: &Finding,
     ) -> Result<(), Flow> {
-        let writes = match finding {
-            Finding::Race(race) => {
-                race.earlier.kind == AccessKind::Write && race.earlier.engine == Engine::Thread
-            }
-            _ => false,
-        };
-        let Some(Store { inst, stored, hosts }) = store.filter(|_| writes) else {
+        let alike = matches!(finding, Finding::Race(race) if race.missing == Missing::SameInstruction);
+        let Some((inst, same)) = same.filter(|_| alike) else {
             let fault = found::fault(self.launch, finding);
             return Err(self.fail(fault));
         };
-        let bytes = told.bytes as usize;
         let mut kept = 0u32;
         for lane in (0..32).filter(|lane| told.mask >> lane & 1 != 0) {
-            let value = stored(self, inst, lane);
             let twin = |other: usize| {
-                kept >> other & 1 != 0
-                    && at[other] == at[lane]
-                    && stored(self, inst, other)[..bytes] == value[..bytes]
+                kept >> other & 1 != 0 && at[other] == at[lane] && same(self, inst, other, lane)
             };
-            // SAFETY: `find` has checked the executing lanes' addresses for the whole access.
-            let there = unsafe { (hosts[lane] as *const [u8; 32]).cast::<u8>() };
-            // SAFETY: as above.
-            let there = unsafe { std::slice::from_raw_parts(there, bytes) };
-            if there != &value[..bytes] && !(0..lane).any(twin) {
+            if !(0..lane).any(twin) {
                 kept |= 1 << lane;
             }
-        }
-        if kept == 0 {
-            return Ok(());
         }
         let (warp, site) = (self.warp_id(), self.site());
         self.tell(|check| check.access(warp, Engine::Thread, space, kept, at, told.bytes, told.kind, site))
