@@ -20,7 +20,6 @@ const DIRECTIVES: &[&str] = &[
     "reg",
     "section",
     "visible",
-    "weak",
 ];
 
 impl Parser<'_> {

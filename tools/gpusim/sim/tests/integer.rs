@@ -170,3 +170,8 @@ fn vectors_pack_into_words_and_back() {
         a >> 16 | b << 16
     });
 }
+
+#[test]
+fn ptxas_accepts_what_these_tests_run() {
+    common::ptxas::accepts_what_tests_run("ptxas_accepts");
+}

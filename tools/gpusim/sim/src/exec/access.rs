@@ -236,9 +236,11 @@ impl Exec<'_> {
         let kind = |at: u64| {
             if in_window(at) { (at - window::SHARED) / (window::LOCAL - window::SHARED) } else { 9 }
         };
+        // Asked first: what has been found is a host address, of no kind.
+        let kinds = all.map(kind);
         for space in [0, 1, 2, 9] {
             let lanes =
-                (0..32).filter(|lane| kind(all[*lane]) == space).fold(0u32, |m, lane| m | 1 << lane) & mask;
+                (0..32).filter(|lane| kinds[*lane] == space).fold(0u32, |m, lane| m | 1 << lane) & mask;
             if lanes == 0 {
                 continue;
             }

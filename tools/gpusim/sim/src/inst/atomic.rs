@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use gpusim_check::StrongOp;
+use gpusim_num::format::Format;
 use gpusim_num::half::{Half, Modifiers};
+use gpusim_num::minmax;
 use gpusim_ptx::ast;
 
 use super::memory::{cache_hints, scope, space};
@@ -60,6 +62,15 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let ty = m.ty()?;
     m.end()?;
     let op = op.ok_or(LowerError::Unsupported)?;
+    if ty == Ty::B128 {
+        return match (op, vector) {
+            ("cas" | "exch", None) => atom128(cx, i, space, acquire || both, release || both, scope, op == "cas"),
+            _ => Err(LowerError::Unsupported),
+        };
+    }
+    if matches!(op, "min" | "max") && noftz && vector.is_none() {
+        return Err(LowerError::Unsupported);
+    }
     let update = update(op, ty, noftz)?;
     let first = usize::from(returns);
     let count = vector.unwrap_or(1);
@@ -108,10 +119,21 @@ fn update(op: &str, ty: Ty, noftz: bool) -> Result<Update, LowerError> {
             ("add", Ty::Bf16) => |old, b, _, _| Half::Bf16.add(old as u16, b as u16, PLAIN).into(),
             ("add", Ty::F16x2) => |old, b, _, _| pairs(old, b, |a, b| Half::F16.add(a, b, PLAIN)),
             ("add", Ty::Bf16x2) => |old, b, _, _| pairs(old, b, |a, b| Half::Bf16.add(a, b, PLAIN)),
-            _ => return Err(LowerError::Unsupported),
+            ("min", Ty::F16 | Ty::F16x2) => |old, b, _, _| pairs(old, b, |a, b| least(a, b, &Format::F16)),
+            ("max", Ty::F16 | Ty::F16x2) => |old, b, _, _| pairs(old, b, |a, b| most(a, b, &Format::F16)),
+            ("min", _) => |old, b, _, _| pairs(old, b, |a, b| least(a, b, &Format::BF16)),
+            _ => |old, b, _, _| pairs(old, b, |a, b| most(a, b, &Format::BF16)),
         },
         _ => return Err(LowerError::Unsupported),
     })
+}
+
+fn least(a: u16, b: u16, format: &Format) -> u16 {
+    minmax::min(a.into(), b.into(), format, minmax::Modifiers::default()) as u16
+}
+
+fn most(a: u16, b: u16, format: &Format) -> u16 {
+    minmax::max(a.into(), b.into(), format, minmax::Modifiers::default()) as u16
 }
 
 const PLAIN: Modifiers = Modifiers { ftz: false, sat: false, relu: false };
@@ -166,6 +188,72 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
     }
     match observe(x, atomic, &at, failed) {
         Ok(()) if failed != 0 || atomic.swaps => x.polled(),
+        Ok(()) => Flow::Next,
+        Err(flow) => flow,
+    }
+}
+
+/// `cas` and `exch` of 128 bits, in registers of two halves.
+fn atom128(
+    cx: &mut Lower,
+    i: &ast::Instruction,
+    space: MemSpace,
+    acquire: bool,
+    release: bool,
+    scope: Scope,
+    compares: bool,
+) -> Result<Inst, LowerError> {
+    if &*i.opcode != "atom" {
+        return Err(LowerError::Unsupported);
+    }
+    let d = cx.dst(operand(i, 0)?, Ty::B128)?;
+    let address = cx.address(operand(i, 1)?)?;
+    let b = cx.src(operand(i, 2)?, Ty::B128)?;
+    let c = if compares { cx.src(operand(i, 3)?, Ty::B128)? } else { Reg::NONE };
+    let strong = Strong { atomic: true, acquire, release, scope, element: 16 };
+    let access = Access { bytes: 16, align: 16, reads: true, writes: true, strong: Some(strong) };
+    let atomic = Atomic {
+        space,
+        access,
+        update: |old, _, _, _| old,
+        compares,
+        size: 16,
+        wide: address.wide,
+        d: vec![d],
+        b: vec![b],
+    };
+    Ok(Inst { a: address.base, imm: address.offset, c, ..Inst::new(run128).with_data(atomic) })
+}
+
+fn run128(x: &mut Exec, i: &Inst) -> Flow {
+    let atomic = i.data::<Atomic>();
+    let at = x.addresses(i.a, atomic.wide, i.imm);
+    let hosts = match x.find(atomic.space, &at, atomic.access) {
+        Ok(hosts) => hosts,
+        Err(flow) => return flow,
+    };
+    // All strong accesses hold this, so two halves do not come apart.
+    let _held = x.hold();
+    let halves = |reg: Reg| [x.read::<u64>(reg), x.read::<u64>(Reg(reg.0 + 2))];
+    let b = halves(atomic.b[0]);
+    let c = if atomic.compares { halves(i.c) } else { b };
+    let (mut old, mut failed) = ([[0u64; 32]; 2], 0u32);
+    for lane in (0..32).filter(|lane| x.mask >> lane & 1 != 0) {
+        let host = hosts[lane] as *mut [u64; 2];
+        // SAFETY: `find` checked bounds and alignment.
+        let now = unsafe { host.read() };
+        let equal = now == [b[0][lane], b[1][lane]];
+        if equal || !atomic.compares {
+            // SAFETY: as above.
+            unsafe { host.write([c[0][lane], c[1][lane]]) };
+        } else {
+            failed |= 1 << lane;
+        }
+        (old[0][lane], old[1][lane]) = (now[0], now[1]);
+    }
+    x.write(atomic.d[0], &old[0]);
+    x.write(Reg(atomic.d[0].0 + 2), &old[1]);
+    match observe(x, atomic, &at, failed) {
         Ok(()) => Flow::Next,
         Err(flow) => flow,
     }

@@ -1,6 +1,6 @@
 //! Logic, shifts, bit fields, bytes, dot products of bytes.
 
-use gpusim_ptx::ast;
+use gpusim_ptx::ast::{self, Operand};
 
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Pred, Run, Ty, map1, map2, map3, map4, operand};
 use crate::exec::Exec;
@@ -27,6 +27,8 @@ pub(super) const TABLE: &[Entry] = &[
     ("prmt", prmt),
     ("dp4a", dot),
     ("dp2a", dot),
+    ("vabsdiff2", differences),
+    ("vabsdiff4", differences),
 ];
 
 /// Destination of type `to`, two sources of types `a` and `b`.
@@ -137,12 +139,14 @@ fn join(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Any function of three bits, by its table; `.or`/`.and` adds a predicate.
+/// Any function of three bits, by its table; `.or` and `.and` combine whether the result has bits with a predicate.
 fn lop3(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
-    if m.ty()? != Ty::B32 || !m.rest().is_empty() {
+    let (or, and) = (m.take("or"), m.take("and"));
+    if m.ty()? != Ty::B32 {
         return Err(LowerError::Unsupported);
     }
+    m.end()?;
     let table = cx.literal(operand(i, 4)?).ok_or(LowerError::Unsupported)?;
     let run = match table as u8 {
         0x96 => map3(|a: u32, b: u32, c: u32| a ^ b ^ c),
@@ -161,10 +165,74 @@ fn lop3(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
             d
         }),
     };
+    let (to, p) = match operand(i, 0)? {
+        Operand::Pair(d, p) => (&**d, Some(&**p)),
+        d => (d, None),
+    };
+    let (a, b) = (cx.src(operand(i, 1)?, Ty::B32)?, cx.src(operand(i, 2)?, Ty::B32)?);
+    let c = cx.src(operand(i, 3)?, Ty::B32)?;
+    let e = cx.constant(table as u64 & 0xFF, Ty::B32);
+    let bits = Inst { d: cx.dst(to, Ty::B32)?, a, b, c, e, ..Inst::new(run) };
+    match p {
+        None if !or && !and => Ok(bits),
+        Some(p) if or != and => {
+            let d = cx.dst_pred(p)?.as_reg();
+            let c = cx.pred(operand(i, 5)?)?.as_reg();
+            let aux = if and { 1 } else { 2 };
+            Ok(Inst { d, c, aux, ..Inst::new(run_lop3_test).with_data(bits) })
+        }
+        _ => Err(LowerError::Invalid("a predicate and .or or .and belong together".to_owned())),
+    }
+}
+
+fn run_lop3_test(x: &mut Exec, i: &Inst) -> Flow {
+    let bits = i.data::<Inst>();
+    // The destination may be discarded, into a register that holds what was discarded there last.
+    // SAFETY: lowering made the instruction for this CPU.
+    let flow = unsafe { (bits.run)(x, bits) };
+    let d = x.read::<u32>(bits.d);
+    x.write_test(i, (0..32).fold(0, |bits, lane| bits | u32::from(d[lane] != 0) << lane));
+    flow
+}
+
+/// `vabsdiff2`, `vabsdiff4`: magnitudes of differences of half-words or bytes; `.add` sums them up.
+fn differences(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
+    let mut m = Mods::of(i);
+    let (d, a, b) = (m.ty()?, m.ty()?, m.ty()?);
+    let sums = m.take("add");
+    m.end()?;
+    if a != b || ![d, a].iter().all(|ty| matches!(ty, Ty::U32 | Ty::S32)) {
+        return Err(LowerError::Unsupported);
+    }
+    let run = match (&*i.opcode, a, sums) {
+        ("vabsdiff4", Ty::U32, false) => map3(|a: u32, b: u32, _: u32| apart::<8>(a, b, false).0),
+        ("vabsdiff4", Ty::U32, true) => map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<8>(a, b, false).1)),
+        ("vabsdiff4", _, false) => map3(|a: u32, b: u32, _: u32| apart::<8>(a, b, true).0),
+        ("vabsdiff4", _, true) => map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<8>(a, b, true).1)),
+        (_, Ty::U32, false) => map3(|a: u32, b: u32, _: u32| apart::<16>(a, b, false).0),
+        (_, Ty::U32, true) => map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<16>(a, b, false).1)),
+        (_, _, false) => map3(|a: u32, b: u32, _: u32| apart::<16>(a, b, true).0),
+        (_, _, true) => map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<16>(a, b, true).1)),
+    };
     let mut inst = binary(cx, i, Ty::B32, Ty::B32, Ty::B32, run)?;
     inst.c = cx.src(operand(i, 3)?, Ty::B32)?;
-    inst.e = cx.constant(table as u64 & 0xFF, Ty::B32);
     Ok(inst)
+}
+
+/// Magnitudes of the differences of the parts of `BITS` bits: packed, and their sum.
+#[inline(always)]
+fn apart<const BITS: u32>(a: u32, b: u32, signed: bool) -> (u32, u32) {
+    let (mut packed, mut sum) = (0, 0);
+    for at in (0..32).step_by(BITS as usize) {
+        let part = |v: u32| {
+            let top = v << (32 - BITS - at);
+            if signed { top as i32 >> (32 - BITS) } else { (top >> (32 - BITS)) as i32 }
+        };
+        let difference = part(a).abs_diff(part(b));
+        packed |= difference << at;
+        sum += difference;
+    }
+    (packed, sum)
 }
 
 fn count(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {

@@ -177,7 +177,8 @@ fn print(x: &mut Exec, lane: usize, format: &[u8], arguments: u64) -> Result<(Ve
 /// The digits of a magnitude as C writes them.
 fn float(kind: u8, value: f64, precision: usize) -> String {
     if !value.is_finite() {
-        return if value.is_nan() { "nan".to_owned() } else { "inf".to_owned() };
+        let name = if value.is_nan() { "nan" } else { "inf" };
+        return if kind.is_ascii_uppercase() { name.to_uppercase() } else { name.to_owned() };
     }
     let scientific = |precision: usize| {
         let text = format!("{value:.precision$e}");

@@ -37,6 +37,10 @@ fn binary(cx: &mut Lower, i: &ast::Instruction, ty: Ty, run: Run) -> Result<Inst
 
 fn add_sub(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
+    if &*i.opcode == "add" && (m.take("u16x2") || m.take("s16x2")) {
+        m.end()?;
+        return binary(cx, i, Ty::B32, map2(|a: u32, b: u32| halves(a, b, u16::wrapping_add)));
+    }
     let ty = m.ty()?;
     let sat = m.take("sat");
     if ty.is_float() || m.take("cc") {

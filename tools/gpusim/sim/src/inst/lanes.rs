@@ -113,29 +113,105 @@ shapes! {
 /// `!f op c`. `aux` holds the combination: 0 none, 1 and, 2 or, 3 xor.
 pub(crate) fn test2<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy + 'static>(_f: F) -> Run {
     #[inline(always)]
-    fn body<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+    fn body<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(
+        x: &mut Exec,
+        i: &Inst,
+        pack: impl Fn(&[u8; 32]) -> u32,
+    ) -> Flow {
         let f = conjure::<F>();
         let (a, b) = (x.read::<A>(i.a), x.read::<B>(i.b));
-        let mut bits = 0u32;
+        let mut holds = [0u8; 32];
         for lane in 0..32 {
-            bits |= (f(a[lane], b[lane]) as u32) << lane;
+            holds[lane] = if f(a[lane], b[lane]) { u8::MAX } else { 0 };
         }
-        x.write_test(i, bits);
+        x.write_test(i, pack(&holds));
         Flow::Next
     }
     fn plain<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(x: &mut Exec, i: &Inst) -> Flow {
-        body::<A, B, F>(x, i)
+        let pack = |holds: &[u8; 32]| {
+            let bit = |lane: usize| u32::from(holds[lane] & 1) << lane;
+            (0..32).fold(0, |bits, lane| bits | bit(lane))
+        };
+        body::<A, B, F>(x, i, pack)
     }
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,fma,f16c,bmi2,popcnt,lzcnt")]
     fn wide2<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy>(x: &mut Exec, i: &Inst) -> Flow {
-        body::<A, B, F>(x, i)
+        use std::arch::x86_64::{_mm256_loadu_si256, _mm256_movepi8_mask};
+        // The compiler does not find this instruction by itself, and would shift lane by lane.
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+        #[inline]
+        fn pack(holds: &[u8; 32]) -> u32 {
+            // SAFETY: 32 bytes are there.
+            _mm256_movepi8_mask(unsafe { _mm256_loadu_si256(holds.as_ptr().cast()) })
+        }
+        body::<A, B, F>(x, i, #[inline(always)] |holds| pack(holds))
     }
     #[cfg(target_arch = "x86_64")]
     if wide() {
         return wide2::<A, B, F>;
     }
     plain::<A, B, F>
+}
+
+/// The lanes of `values` that `from` names, each below 32.
+#[inline(always)]
+fn gather(values: &[u32; 32], from: &[u32; 32]) -> [u32; 32] {
+    let mut d = [0u32; 32];
+    for lane in 0..32 {
+        d[lane] = values[from[lane] as usize & 31];
+    }
+    d
+}
+
+/// The same with AVX-512, which has an instruction for it.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn gather_wide(values: &[u32; 32], from: &[u32; 32]) -> [u32; 32] {
+    use std::arch::x86_64::{_mm512_loadu_si512, _mm512_permutex2var_epi32, _mm512_storeu_si512};
+    let mut d = [0u32; 32];
+    // SAFETY: each array has twice 64 bytes.
+    unsafe {
+        let (low, high) =
+            (_mm512_loadu_si512(values.as_ptr().cast()), _mm512_loadu_si512(values[16..].as_ptr().cast()));
+        for half in [0, 16] {
+            let from = _mm512_loadu_si512(from[half..].as_ptr().cast());
+            _mm512_storeu_si512(d[half..].as_mut_ptr().cast(), _mm512_permutex2var_epi32(low, from, high));
+        }
+    }
+    d
+}
+
+/// An instruction whose destination has the lanes of `a` that a table names. `f` gives the table, or what to return;
+/// it also writes the other destinations.
+pub(super) fn permuting<F>(_f: F) -> Run
+where
+    F: Fn(&mut Exec, &Inst) -> Result<[u32; 32], Flow> + Copy + 'static,
+{
+    fn plain<F: Fn(&mut Exec, &Inst) -> Result<[u32; 32], Flow> + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        let a = x.read::<u32>(i.a);
+        match conjure::<F>()(x, i) {
+            Ok(from) => x.write(i.d, &gather(&a, &from)),
+            Err(flow) => return flow,
+        }
+        Flow::Next
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,fma,f16c,bmi2,popcnt,lzcnt")]
+    fn wide_run<F: Fn(&mut Exec, &Inst) -> Result<[u32; 32], Flow> + Copy>(x: &mut Exec, i: &Inst) -> Flow {
+        let a = x.read::<u32>(i.a);
+        match conjure::<F>()(x, i) {
+            Ok(from) => x.write(i.d, &gather_wide(&a, &from)),
+            Err(flow) => return flow,
+        }
+        Flow::Next
+    }
+    #[cfg(target_arch = "x86_64")]
+    if wide() {
+        return wide_run::<F>;
+    }
+    plain::<F>
 }
 
 /// See [`super::vectorised`].

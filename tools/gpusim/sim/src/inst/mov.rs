@@ -3,7 +3,7 @@
 use gpusim_ptx::ast::{self, Operand};
 
 use super::{
-    Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Symbol, Ty, map1, map2, map3, operand, vectorised,
+    Entry, Flow, Inst, Lower, LowerError, Mods, Place, Reg, Symbol, Ty, map1, map2, map3, operand, vectorised,
 };
 use crate::exec::{Exec, MemSpace};
 use crate::memory::window;
@@ -252,9 +252,17 @@ fn isspacep(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     m.end()?;
     let d = cx.dst_pred(operand(i, 0)?)?.as_reg();
     let a = cx.src(operand(i, 1)?, Ty::U64)?;
+    let constants: Vec<u64> = cx
+        .places
+        .values()
+        .filter_map(|place| if let Place::Const(address) = place { Some(*address) } else { None })
+        .collect();
     let run: super::Run = match space {
-        // Constant memory is where global memory is: what tells them apart is not kept here.
-        MemSpace::Const => return Err(LowerError::UnsupportedBecause("constant space".to_owned())),
+        // Constant memory lies among global memory, an allocation for each variable.
+        MemSpace::Const => |x, i| test_constant(x, i, |_, constant| constant),
+        MemSpace::Global if !constants.is_empty() => |x, i| {
+            test_constant(x, i, |at, constant| !constant && !(window::SHARED..window::CODE).contains(&at))
+        },
         MemSpace::Global => |x, i| test(x, i, |at| !(window::SHARED..window::CODE).contains(&at)),
         MemSpace::Shared if cluster => |x, i| test(x, i, |at| at.wrapping_sub(window::SHARED) < window::SIZE),
         MemSpace::Shared => |x, i| {
@@ -268,7 +276,15 @@ fn isspacep(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         MemSpace::Local => |x, i| test(x, i, |at| at.wrapping_sub(window::LOCAL) < window::SIZE),
         _ => |x, i| test(x, i, |at| at.wrapping_sub(window::PARAM) < window::SIZE),
     };
-    Ok(Inst { d, a, ..Inst::new(run) })
+    Ok(Inst { d, a, ..Inst::new(run).with_data(constants) })
+}
+
+/// As [`test`], for a function that wants to know whether the address is one of the module's constants.
+fn test_constant(x: &mut Exec, i: &Inst, f: impl Fn(u64, bool) -> bool) -> Flow {
+    let constants = i.data::<Vec<u64>>();
+    let device = x.launch.device;
+    let constant = |at| device.range(at).is_some_and(|(base, _)| constants.contains(&base));
+    test(x, i, |at| f(at, constant(at)))
 }
 
 fn test(x: &mut Exec, i: &Inst, f: impl Fn(u64) -> bool) -> Flow {

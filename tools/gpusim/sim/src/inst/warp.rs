@@ -2,7 +2,8 @@
 
 use gpusim_ptx::ast::{self, Operand};
 
-use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
+use super::lanes::permuting;
+use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Pred, Reg, Run, Ty, operand};
 use crate::exec::{Exec, FaultKind};
 
 pub(super) const TABLE: &[Entry] = &[
@@ -17,6 +18,13 @@ pub(super) const TABLE: &[Entry] = &[
 /// The member mask in `reg`, once all its lanes are here; else what to return.
 #[inline(always)]
 fn members(x: &mut Exec, reg: Reg) -> Result<u32, Flow> {
+    if reg.file() as u32 == Reg::CONSTANT {
+        let first = x.read_lane::<u32>(reg, 0);
+        return match x.converge(first) {
+            Some(flow) => Err(flow),
+            None => Ok(first),
+        };
+    }
     let masks = x.read::<u32>(reg);
     let first = masks[x.mask.trailing_zeros() as usize];
     let differ = (0..32).fold(0, |bits, lane| bits | u32::from(masks[lane] != first) << lane);
@@ -45,34 +53,16 @@ fn pair<'o>(operand: &'o Operand) -> (&'o Operand, Option<&'o Operand>) {
 fn shfl(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
     sync(&mut m)?;
-    // Of a lane: its number, the amount, its segment's mask, the bound. To where it reads, and whether it may.
-    let run = m.find(|name| {
+    let mode = m.find(|name| {
         Some(match name {
-            "up" => vectorised(
-                #[inline(always)]
-                |x, i| run_shfl(x, i, |l, n, _, max| (l.wrapping_sub(n), l as i32 - n as i32 >= max as i32)),
-            ),
-            "down" => vectorised(
-                #[inline(always)]
-                |x, i| run_shfl(x, i, |l, n, _, max| (l + n, l + n <= max)),
-            ),
-            "bfly" => vectorised(
-                #[inline(always)]
-                |x, i| run_shfl(x, i, |l, n, _, max| (l ^ n, l ^ n <= max)),
-            ),
-            // Bits of the segment's mask belong to the lane, the others to the index.
-            "idx" => vectorised(
-                #[inline(always)]
-                |x, i| {
-                    run_shfl(x, i, |l, n, segment, max| {
-                        let from = l & segment | n & !segment;
-                        (from, from <= max)
-                    })
-                },
-            ),
+            "up" => Shuffle::Up,
+            "down" => Shuffle::Down,
+            "bfly" => Shuffle::Butterfly,
+            "idx" => Shuffle::Index,
             _ => return None,
         })
     });
+    let mode = mode.ok_or(LowerError::Unsupported)?;
     if m.ty()? != Ty::B32 {
         return Err(LowerError::Unsupported);
     }
@@ -83,41 +73,103 @@ fn shfl(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         Some(p) => cx.dst_pred(p)?,
         None => cx.sink.1,
     };
-    let (a, b) = (cx.src(operand(i, 1)?, Ty::B32)?, cx.src(operand(i, 2)?, Ty::B32)?);
-    let (c, e) = (cx.src(operand(i, 3)?, Ty::B32)?, cx.src(operand(i, 4)?, Ty::B32)?);
-    Ok(Inst { d, a, b, c, e, imm: p.0.into(), ..Inst::new(run.ok_or(LowerError::Unsupported)?) })
+    let (a, e) = (cx.src(operand(i, 1)?, Ty::B32)?, cx.src(operand(i, 4)?, Ty::B32)?);
+    let (amount, bounds) = (operand(i, 2)?, operand(i, 3)?);
+    if let (Some(amount), Some(bounds)) = (cx.literal(amount), cx.literal(bounds)) {
+        let plan = plan(mode, &[amount as u32; 32], &[bounds as u32; 32]);
+        return Ok(Inst { d, a, e, imm: p.0.into(), ..Inst::new(permuting(run_planned)).with_data(plan) });
+    }
+    let (b, c) = (cx.src(amount, Ty::B32)?, cx.src(bounds, Ty::B32)?);
+    let run = match mode {
+        Shuffle::Up => permuting(
+            #[inline(always)]
+            |x, i| run_shfl(x, i, Shuffle::Up),
+        ),
+        Shuffle::Down => permuting(
+            #[inline(always)]
+            |x, i| run_shfl(x, i, Shuffle::Down),
+        ),
+        Shuffle::Butterfly => permuting(
+            #[inline(always)]
+            |x, i| run_shfl(x, i, Shuffle::Butterfly),
+        ),
+        Shuffle::Index => permuting(
+            #[inline(always)]
+            |x, i| run_shfl(x, i, Shuffle::Index),
+        ),
+    };
+    Ok(Inst { d, a, b, c, e, imm: p.0.into(), ..Inst::new(run) })
+}
+
+#[derive(Clone, Copy)]
+enum Shuffle {
+    Up,
+    Down,
+    Butterfly,
+    Index,
+}
+
+/// Where each lane of a shuffle reads, and whether that is inside its segment.
+struct Plan {
+    from: [u32; 32],
+    inside: u32,
 }
 
 #[inline(always)]
-fn run_shfl(x: &mut Exec, i: &Inst, from: impl Fn(u32, u32, u32, u32) -> (u32, bool)) -> Flow {
-    if let Err(flow) = members(x, i.e) {
-        return flow;
-    }
-    let (a, b, c) = (x.read::<u32>(i.a), x.read::<u32>(i.b), x.read::<u32>(i.c));
-    let mut source = [0u32; 32];
-    let (mut inside, mut stray) = (0u32, 0u32);
+fn plan(mode: Shuffle, amounts: &[u32; 32], bounds: &[u32; 32]) -> Plan {
+    let mut plan = Plan { from: [0; 32], inside: 0 };
     for lane in 0..32usize {
         let here = lane as u32;
-        let (amount, bound, segment) = (b[lane] & 31, c[lane] & 31, c[lane] >> 8 & 31);
-        let (from, valid) = from(here, amount, segment, here & segment | bound & !segment);
-        source[lane] = if valid { from & 31 } else { here };
-        inside |= u32::from(valid) << lane;
-        stray |= (!x.mask >> source[lane] & 1) << lane;
+        let (amount, bound, segment) = (amounts[lane] & 31, bounds[lane] & 31, bounds[lane] >> 8 & 31);
+        let last = here & segment | bound & !segment;
+        let (from, inside) = match mode {
+            Shuffle::Up => (here.wrapping_sub(amount), here as i32 - amount as i32 >= last as i32),
+            Shuffle::Down => (here + amount, here + amount <= last),
+            Shuffle::Butterfly => (here ^ amount, here ^ amount <= last),
+            // Bits of the segment's mask belong to the lane, the others to the index.
+            Shuffle::Index => {
+                let from = here & segment | amount & !segment;
+                (from, from <= last)
+            }
+        };
+        plan.from[lane] = if inside { from & 31 } else { here };
+        plan.inside |= u32::from(inside) << lane;
     }
-    // The value of a lane that does not take part is not defined.
-    let stray = stray & x.mask;
-    if stray != 0 {
-        let lane = stray.trailing_zeros();
-        let message = format!("lane {lane} reads from a lane that does not take part; {:#010x} do", x.mask);
-        return x.fault(FaultKind::Check, "shuffle from an inactive lane", message);
+    plan
+}
+
+#[inline(always)]
+fn run_planned(x: &mut Exec, i: &Inst) -> Result<[u32; 32], Flow> {
+    members(x, i.e)?;
+    finish(x, i, i.data::<Plan>())
+}
+
+#[inline(always)]
+fn run_shfl(x: &mut Exec, i: &Inst, mode: Shuffle) -> Result<[u32; 32], Flow> {
+    members(x, i.e)?;
+    let plan = plan(mode, &x.read::<u32>(i.b), &x.read::<u32>(i.c));
+    finish(x, i, &plan)
+}
+
+#[inline(always)]
+fn finish(x: &mut Exec, i: &Inst, plan: &Plan) -> Result<[u32; 32], Flow> {
+    if x.mask != u32::MAX {
+        let strays = |lane: usize| (!x.mask >> (plan.from[lane] & 31) & 1) << lane;
+        let stray = (0..32).fold(0, |bits, lane| bits | strays(lane)) & x.mask;
+        if stray != 0 {
+            return Err(stray_shuffle(x, stray));
+        }
     }
-    let mut d = [0u32; 32];
-    for lane in 0..32 {
-        d[lane] = a[source[lane] as usize & 31];
-    }
-    x.write(i.d, &d);
-    x.write_pred(super::Pred(i.imm as u32), inside);
-    Flow::Next
+    x.write_pred(Pred(i.imm as u32), plan.inside);
+    Ok(plan.from)
+}
+
+/// The value of a lane that does not take part is not defined.
+#[cold]
+fn stray_shuffle(x: &mut Exec, stray: u32) -> Flow {
+    let lane = stray.trailing_zeros();
+    let message = format!("lane {lane} reads from a lane that does not take part; {:#010x} do", x.mask);
+    x.fault(FaultKind::Check, "shuffle from an inactive lane", message)
 }
 
 fn vote(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {

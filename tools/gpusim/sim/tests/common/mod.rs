@@ -1,6 +1,8 @@
 //! Running PTX snippets on a device.
 #![allow(dead_code, missing_docs)]
 
+pub mod ptxas;
+
 use std::sync::Arc;
 
 use gpusim::{Device, Function, Launch, LaunchError, Settings};
@@ -13,6 +15,7 @@ pub fn device() -> Device {
 
 /// The kernel `k` of a module.
 pub fn kernel(device: &Device, ptx: &str) -> Arc<Function> {
+    ptxas::collect(ptx);
     let module = device.load(ptx).unwrap_or_else(|error| panic!("{error}\n{ptx}"));
     assert!(module.unsupported().is_empty(), "{:?}", module.unsupported());
     module.function("k").expect("a kernel k")
@@ -54,8 +57,18 @@ pub fn wrap(body: &str) -> String {
 
 /// Runs `wrap(body)` with `threads` threads over `input`, and returns `outputs` words.
 pub fn try_run(body: &str, threads: u32, input: &[u32], outputs: usize) -> Result<Vec<u32>, LaunchError> {
+    try_run_text(&wrap(body), threads, input, outputs)
+}
+
+/// The same with a module's whole text, as [`wrap`] makes it.
+pub fn try_run_text(
+    text: &str,
+    threads: u32,
+    input: &[u32],
+    outputs: usize,
+) -> Result<Vec<u32>, LaunchError> {
     let device = device();
-    let function = kernel(&device, &wrap(body));
+    let function = kernel(&device, text);
     let (out, input) = (upload(&device, &vec![0xDEAD_BEEF; outputs]), upload(&device, input));
     device.launch(&Launch {
         block: [threads, 1, 1],
@@ -67,4 +80,8 @@ pub fn try_run(body: &str, threads: u32, input: &[u32], outputs: usize) -> Resul
 
 pub fn run(body: &str, threads: u32, input: &[u32], outputs: usize) -> Vec<u32> {
     try_run(body, threads, input, outputs).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn run_text(text: &str, threads: u32, input: &[u32], outputs: usize) -> Vec<u32> {
+    try_run_text(text, threads, input, outputs).unwrap_or_else(|error| panic!("{error}"))
 }

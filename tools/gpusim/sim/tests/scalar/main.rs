@@ -1,0 +1,25 @@
+//! Integer, logic, comparison, memory, atomic and warp instructions, each form against an expectation computed here.
+#![allow(missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arithmetic;
+mod atomic;
+mod bits;
+mod carry;
+mod collectives;
+mod compare;
+mod control;
+mod logic;
+mod memory;
+mod moves;
+mod programs;
+mod runtime;
+mod shuffle;
+mod table;
+
+#[test]
+fn ptxas_accepts_what_these_tests_run() {
+    common::ptxas::accepts_what_tests_run("ptxas_accepts");
+}

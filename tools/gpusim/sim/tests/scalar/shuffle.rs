@@ -1,0 +1,109 @@
+//! `shfl` in every mode, with segments, amounts and guards.
+
+use super::common::{run, try_run};
+use gpusim::LaunchError;
+
+/// The ISA's pseudocode: the lane read from, and the predicate.
+fn source(mode: &str, lane: i64, amount: i64, bounds: i64) -> (i64, bool) {
+    let (bound, segment) = (bounds & 31, bounds >> 8 & 31);
+    let most = lane & segment | bound & !segment & 31;
+    let least = lane & segment;
+    let amount = amount & 31;
+    let (from, inside) = match mode {
+        "up" => (lane - amount, lane - amount >= most),
+        "down" => (lane + amount, lane + amount <= most),
+        "bfly" => (lane ^ amount, lane ^ amount <= most),
+        _ => {
+            let from = least | amount & !segment;
+            (from, from <= most)
+        }
+    };
+    if inside { (from, true) } else { (lane, false) }
+}
+
+fn expected(mode: &str, amount: impl Fn(i64) -> i64, bounds: i64) -> Vec<u32> {
+    let one = |lane| {
+        let (from, inside) = source(mode, lane, amount(lane), bounds);
+        (1000 + from) as u32 + if inside { 1 << 16 } else { 0 }
+    };
+    (0..32).map(one).collect()
+}
+
+const MODES: [&str; 4] = ["up", "down", "bfly", "idx"];
+
+/// Bounds of whole warps, halves, quarters, pairs, and a bound below the segment's last lane.
+const BOUNDS: [i64; 8] = [0, 31, 0x101F, 0x181F, 0x1C1F, 0x1E1F, 0x1000, 0x000B];
+
+#[test]
+fn constant_amounts_and_bounds() {
+    for mode in MODES {
+        for bounds in BOUNDS {
+            let amounts = [0, 1, 2, 7, 16, 31, 33];
+            let body: String = amounts
+                .iter()
+                .enumerate()
+                .map(|(n, amount)| {
+                    format!(
+                        "shfl.sync.{mode}.b32 %r2|%p1, %r1, {amount}, {bounds}, -1; selp.u32 %r3, 65536, 0, %p1;
+                        add.u32 %r2, %r2, %r3; st.global.u32 [%out+{}], %r2;\n",
+                        128 * n
+                    )
+                })
+                .collect();
+            let out = run(&format!("add.u32 %r1, %t, 1000; {body}"), 32, &[0; 32], 32 * amounts.len());
+            for (amount, got) in amounts.iter().zip(out.chunks(32)) {
+                assert_eq!(got, expected(mode, |_| *amount, bounds), "{mode} by {amount} in {bounds:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn amounts_and_bounds_in_registers() {
+    for mode in MODES {
+        for bounds in BOUNDS {
+            let body = format!(
+                "add.u32 %r1, %t, 1000; mul.lo.u32 %r4, %t, 3; mov.u32 %r5, {bounds}; mov.u32 %r6, -1;
+                shfl.sync.{mode}.b32 %r2|%p1, %r1, %r4, %r5, %r6; selp.u32 %r3, 65536, 0, %p1;
+                add.u32 %r2, %r2, %r3; st.global.u32 [%out], %r2;"
+            );
+            assert_eq!(run(&body, 32, &[0; 32], 32), expected(mode, |lane| 3 * lane, bounds), "{mode} {bounds:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_shuffle_may_overwrite_its_source_and_discard_its_predicate() {
+    let body = "add.u32 %r1, %t, 5; shfl.sync.bfly.b32 %r1, %r1, 1, 31, -1; st.global.u32 [%out], %r1;";
+    assert_eq!(run(body, 32, &[0; 32], 32), (0..32).map(|t| (t ^ 1) + 5).collect::<Vec<u32>>());
+}
+
+#[test]
+fn half_a_warp_shuffles_by_itself() {
+    let body = "setp.ge.u32 %p1, %t, 16; mov.u32 %r2, 0; @%p1 shfl.sync.idx.b32 %r2, %t, 20, 31, 0xFFFF0000;
+        st.global.u32 [%out], %r2;";
+    let expected: Vec<u32> = (0..32).map(|t| if t < 16 { 0 } else { 20 }).collect();
+    assert_eq!(run(body, 32, &[0; 32], 32), expected);
+}
+
+#[test]
+fn reading_from_a_lane_outside_the_mask_is_reported() {
+    for amount in ["3", "%r1"] {
+        let body = format!(
+            "mov.u32 %r1, 3; setp.ge.u32 %p1, %t, 16; @%p1 shfl.sync.idx.b32 %r2, %t, {amount}, 31, 0xFFFF0000;"
+        );
+        let error = try_run(&body, 32, &[0; 32], 32).unwrap_err();
+        let LaunchError::CheckFailed(report) = error else { panic!("{error}") };
+        assert_eq!(report.kind, "shuffle from an inactive lane");
+    }
+}
+
+#[test]
+fn a_mask_without_the_lane_itself_is_reported() {
+    for mask in ["0xFF", "%r1"] {
+        let body = format!("mov.u32 %r1, 0xFF; shfl.sync.down.b32 %r2, %t, 1, 31, {mask};");
+        let error = try_run(&body, 32, &[0; 32], 32).unwrap_err();
+        let LaunchError::CheckFailed(report) = error else { panic!("{error}") };
+        assert_eq!(report.kind, "wrong member mask");
+    }
+}
