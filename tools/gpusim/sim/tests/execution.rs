@@ -332,6 +332,9 @@ fn a_wide_register_outlives_what_diverged_lanes_do_with_narrow_ones() {
     );
     let expected: Vec<u32> = (0..32).map(|t| if t < 16 { t } else { 2 * t + 12 }).collect();
     assert_eq!(run(&body, 32, &[0; 32], 32), expected);
+}
+
+#[test]
 fn ptxas_accepts_what_these_tests_run() {
     common::ptxas::accepts_what_tests_run("ptxas_accepts");
 }

@@ -64,7 +64,9 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let op = op.ok_or(LowerError::Unsupported)?;
     if ty == Ty::B128 {
         return match (op, vector) {
-            ("cas" | "exch", None) => atom128(cx, i, space, acquire || both, release || both, scope, op == "cas"),
+            ("cas" | "exch", None) => {
+                atom128(cx, i, space, acquire || both, release || both, scope, op == "cas")
+            }
             _ => Err(LowerError::Unsupported),
         };
     }
@@ -85,10 +87,26 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let b = elements(cx, first + 1, false)?;
     let c = if op == "cas" { cx.src(operand(i, first + 2)?, ty)? } else { Reg::NONE };
     let address = cx.address(operand(i, first)?)?;
-    let strong = Strong { atomic: true, acquire: acquire || both, release: release || both, scope, element: ty.bytes() };
+    let strong = Strong {
+        atomic: true,
+        acquire: acquire || both,
+        release: release || both,
+        scope,
+        element: ty.bytes(),
+    };
     let bytes = ty.bytes() * count as u32;
     let access = Access { bytes, align: bytes, reads: true, writes: true, strong: Some(strong) };
-    let atomic = Atomic { space, access, update, compares: op == "cas", swaps: op == "exch", size: ty.bytes(), wide: address.wide, d, b };
+    let atomic = Atomic {
+        space,
+        access,
+        update,
+        compares: op == "cas",
+        swaps: op == "exch",
+        size: ty.bytes(),
+        wide: address.wide,
+        d,
+        b,
+    };
     Ok(Inst { a: address.base, imm: address.offset, c, ..Inst::new(run).with_data(atomic) })
 }
 
@@ -217,6 +235,7 @@ fn atom128(
         access,
         update: |old, _, _, _| old,
         compares,
+        swaps: !compares,
         size: 16,
         wide: address.wide,
         d: vec![d],
@@ -254,6 +273,7 @@ fn run128(x: &mut Exec, i: &Inst) -> Flow {
     x.write(atomic.d[0], &old[0]);
     x.write(Reg(atomic.d[0].0 + 2), &old[1]);
     match observe(x, atomic, &at, failed) {
+        Ok(()) if failed != 0 || atomic.swaps => x.polled(),
         Ok(()) => Flow::Next,
         Err(flow) => flow,
     }

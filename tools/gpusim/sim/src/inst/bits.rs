@@ -206,7 +206,9 @@ fn differences(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError>
     }
     let run = match (&*i.opcode, a, sums) {
         ("vabsdiff4", Ty::U32, false) => map3(|a: u32, b: u32, _: u32| apart::<8>(a, b, false).0),
-        ("vabsdiff4", Ty::U32, true) => map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<8>(a, b, false).1)),
+        ("vabsdiff4", Ty::U32, true) => {
+            map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<8>(a, b, false).1))
+        }
         ("vabsdiff4", _, false) => map3(|a: u32, b: u32, _: u32| apart::<8>(a, b, true).0),
         ("vabsdiff4", _, true) => map3(|a: u32, b: u32, c: u32| c.wrapping_add(apart::<8>(a, b, true).1)),
         (_, Ty::U32, false) => map3(|a: u32, b: u32, _: u32| apart::<16>(a, b, false).0),

@@ -145,7 +145,12 @@ pub(crate) fn test2<A: Elem, B: Elem, F: Fn(A, B) -> bool + Copy + 'static>(_f: 
             // SAFETY: 32 bytes are there.
             _mm256_movepi8_mask(unsafe { _mm256_loadu_si256(holds.as_ptr().cast()) })
         }
-        body::<A, B, F>(x, i, #[inline(always)] |holds| pack(holds))
+        body::<A, B, F>(
+            x,
+            i,
+            #[inline(always)]
+            |holds| pack(holds),
+        )
     }
     #[cfg(target_arch = "x86_64")]
     if wide() {

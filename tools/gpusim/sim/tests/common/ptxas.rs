@@ -60,6 +60,9 @@ fn ptxas() -> String {
     let output = Command::new(script).output().expect("tools/toolchain.sh starts");
     let root = String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned();
     let path = format!("{root}/bin/ptxas");
-    assert!(works(&path), "no ptxas: put a CUDA toolkit's bin folder on PATH, or see what tools/toolchain.sh says");
+    assert!(
+        works(&path),
+        "no ptxas: put a CUDA toolkit's bin folder on PATH, or see what tools/toolchain.sh says"
+    );
     path
 }

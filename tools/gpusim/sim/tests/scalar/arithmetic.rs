@@ -56,7 +56,9 @@ fn products_have_a_low_a_high_and_a_wide_form() {
         ("mul.hi.s16 %d, %a, %b;", "s16 s16 s16", |a, b, _| (s16(a) * s16(b)).div_euclid(65536) as u64),
         ("mul.hi.u32 %d, %a, %b;", "u32 u32 u32", |a, b, _| a * b / (1 << 32)),
         ("mul.hi.s32 %d, %a, %b;", "s32 s32 s32", |a, b, _| (s32(a) * s32(b)).div_euclid(1 << 32) as u64),
-        ("mul.hi.u64 %d, %a, %b;", "u64 u64 u64", |a, b, _| (u128::from(a) * u128::from(b) / (1 << 64)) as u64),
+        ("mul.hi.u64 %d, %a, %b;", "u64 u64 u64", |a, b, _| {
+            (u128::from(a) * u128::from(b) / (1 << 64)) as u64
+        }),
         ("mul.hi.s64 %d, %a, %b;", "s64 s64 s64", |a, b, _| (s64(a) * s64(b)).div_euclid(1 << 64) as u64),
         ("mul.wide.u16 %d, %a, %b;", "u32 u16 u16", |a, b, _| a * b),
         ("mul.wide.s16 %d, %a, %b;", "s32 s16 s16", |a, b, _| (s16(a) * s16(b)) as u64),
@@ -167,7 +169,9 @@ fn extrema_and_distances() {
         ("sad.s16 %d, %a, %b, %c;", "s16 s16 s16 s16", |a, b, c| (s16(c) + (s16(a) - s16(b)).abs()) as u64),
         ("sad.u32 %d, %a, %b, %c;", "u32 u32 u32 u32", |a, b, c| c + a.max(b) - a.min(b)),
         ("sad.s32 %d, %a, %b, %c;", "s32 s32 s32 s32", |a, b, c| (s32(c) + (s32(a) - s32(b)).abs()) as u64),
-        ("sad.u64 %d, %a, %b, %c;", "u64 u64 u64 u64", |a, b, c| (s64(c) + i128::from(a.max(b) - a.min(b))) as u64),
+        ("sad.u64 %d, %a, %b, %c;", "u64 u64 u64 u64", |a, b, c| {
+            (s64(c) + i128::from(a.max(b) - a.min(b))) as u64
+        }),
         ("sad.s64 %d, %a, %b, %c;", "s64 s64 s64 s64", |a, b, c| (s64(c) + (s64(a) - s64(b)).abs()) as u64),
     ]);
 }
@@ -190,8 +194,12 @@ fn halves_of_a_word_do_not_touch_each_other() {
         ("max.u16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| halves(a, b, |a, b| a.max(b))),
         ("min.s16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| halves(a, b, |a, b| sign(a).min(sign(b)))),
         ("max.s16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| halves(a, b, |a, b| sign(a).max(sign(b)))),
-        ("min.relu.s16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| halves(a, b, |a, b| sign(a).min(sign(b)).max(0))),
-        ("max.relu.s16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| halves(a, b, |a, b| sign(a).max(sign(b)).max(0))),
+        ("min.relu.s16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| {
+            halves(a, b, |a, b| sign(a).min(sign(b)).max(0))
+        }),
+        ("max.relu.s16x2 %d, %a, %b;", "u32 u32 u32", |a, b, _| {
+            halves(a, b, |a, b| sign(a).max(sign(b)).max(0))
+        }),
     ]);
 }
 
@@ -217,7 +225,9 @@ fn differences_of_bytes_and_half_words() {
         ("vabsdiff4.u32.s32.s32.add %d, %a, %b, %c;", "u32 u32 u32 u32", |a, b, c| {
             c + apart(a, b, 8, true).iter().sum::<u64>()
         }),
-        ("vabsdiff2.u32.u32.u32 %d, %a, %b, %c;", "u32 u32 u32 u32", |a, b, _| packed(apart(a, b, 16, false))),
+        ("vabsdiff2.u32.u32.u32 %d, %a, %b, %c;", "u32 u32 u32 u32", |a, b, _| {
+            packed(apart(a, b, 16, false))
+        }),
         ("vabsdiff2.u32.s32.s32.add %d, %a, %b, %c;", "u32 u32 u32 u32", |a, b, c| {
             c + apart(a, b, 16, true).iter().sum::<u64>()
         }),

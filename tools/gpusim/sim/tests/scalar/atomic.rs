@@ -41,17 +41,34 @@ macro_rules! updates {
             let types = format!("b{bits} b{bits} b{bits}{three}");
             let start = format!("{SETUP} st.{0}.b{bits} [{1}], %a;", $space, $at);
             let end = format!("ld.{0}.b{bits} %d, [{1}];", $space, $at);
-            let old = if bits == "16" { "%h1" } else if bits == "32" { "%x1" } else { "%y1" };
-            texts.push((format!("{start} atom.{}.{op} {old}, [{}], {operands}; {end}", $space, $at), types.clone(), expected));
+            let old = if bits == "16" {
+                "%h1"
+            } else if bits == "32" {
+                "%x1"
+            } else {
+                "%y1"
+            };
+            texts.push((
+                format!("{start} atom.{}.{op} {old}, [{}], {operands}; {end}", $space, $at),
+                types.clone(),
+                expected,
+            ));
             // What it returns is the old value.
             texts.push((
-                format!("{start} atom.{}.{op} %d, [{}], {operands};", $space, $at), types.clone(), |a, _, _| a,
+                format!("{start} atom.{}.{op} %d, [{}], {operands};", $space, $at),
+                types.clone(),
+                |a, _, _| a,
             ));
             if !op.starts_with("cas") && !op.starts_with("exch") {
-                texts.push((format!("{start} red.{}.{op} [{}], {operands}; {end}", $space, $at), types, expected));
+                texts.push((
+                    format!("{start} red.{}.{op} [{}], {operands}; {end}", $space, $at),
+                    types,
+                    expected,
+                ));
             }
         }
-        let forms: Vec<Form> = texts.iter().map(|(text, types, e)| (text.as_str(), types.as_str(), *e)).collect();
+        let forms: Vec<Form> =
+            texts.iter().map(|(text, types, e)| (text.as_str(), types.as_str(), *e)).collect();
         check(&forms);
     }};
 }
@@ -73,10 +90,15 @@ fn every_operation_updates_shared_memory() {
 #[test]
 fn every_operation_finds_its_space_by_a_generic_address() {
     check(&[
-        ("st.u32 [%out], %a; atom.add.u32 %x1, [%out], %b; ld.u32 %d, [%out];", "u32 u32 u32", |a, b, _| a + b),
-        (".shared .align 8 .b64 s[128]; mov.u64 %y2, s; cvta.shared.u64 %y2, %y2; mov.u32 %x1, %tid.x;
+        ("st.u32 [%out], %a; atom.add.u32 %x1, [%out], %b; ld.u32 %d, [%out];", "u32 u32 u32", |a, b, _| {
+            a + b
+        }),
+        (
+            ".shared .align 8 .b64 s[128]; mov.u64 %y2, s; cvta.shared.u64 %y2, %y2; mov.u32 %x1, %tid.x;
             mad.wide.u32 %y2, %x1, 8, %y2; st.u64 [%y2], %a; atom.max.s64 %y1, [%y2], %b; ld.u64 %d, [%y2];",
-            "b64 b64 b64", |a, b, _| if s64(b) > s64(a) { b } else { a }),
+            "b64 b64 b64",
+            |a, b, _| if s64(b) > s64(a) { b } else { a },
+        ),
     ]);
 }
 
@@ -100,8 +122,10 @@ fn sixteen_bytes_are_exchanged_and_compared_as_one() {
         atom.global.exch.b128 %q3, [%out], %q2; st.global.b128 [%out+16], %q3;
         mov.b128 %q4, {7, 8}; mov.b128 %q5, {5, 9}; atom.global.cas.b128 %q6, [%out], %q5, %q4;
         and.b32 %r1, %t, 1; setp.eq.u32 %p1, %r1, 1; @%p1 atom.acq_rel.gpu.global.cas.b128 %q6, [%out], %q2, %q4;";
-    let body = body.replace("mov.b128 %q2, {5, 6}", "mov.u64 %d2, 5; mov.u64 %d3, 6; mov.b128 %q2, {%d2, %d3}");
-    let body = body.replace("mov.b128 %q4, {7, 8}", "mov.u64 %d4, 7; mov.u64 %d5, 8; mov.b128 %q4, {%d4, %d5}");
+    let body =
+        body.replace("mov.b128 %q2, {5, 6}", "mov.u64 %d2, 5; mov.u64 %d3, 6; mov.b128 %q2, {%d2, %d3}");
+    let body =
+        body.replace("mov.b128 %q4, {7, 8}", "mov.u64 %d4, 7; mov.u64 %d5, 8; mov.b128 %q4, {%d4, %d5}");
     let body = body.replace("mov.b128 %q5, {5, 9}", "mov.u64 %d6, 9; mov.b128 %q5, {%d2, %d6}");
     let input: Vec<u32> = (500..564).collect();
     let out = run(&body, 16, &input, 128);
@@ -134,7 +158,8 @@ fn halves_are_added_one_by_one_and_in_pairs() {
                 a | 0x3C00 << 16,
                 b | 0x4000 << 16
             );
-            let body = body.replace("{%h3, 0}", "{%h3, %h4}").replace("mov.b16 %h1", "mov.b16 %h4, 0; mov.b16 %h1");
+            let body =
+                body.replace("{%h3, 0}", "{%h3, %h4}").replace("mov.b16 %h1", "mov.b16 %h4, 0; mov.b16 %h1");
             let out = run(&body, 1, &[0], 3);
             let want = [out[0] & 0xFFFF_0000 | *sum as u32, (sum | 0x4200 << 16) as u32, a as u32];
             assert_eq!(out, want, "{a:#x} + {b:#x}");
@@ -145,7 +170,8 @@ fn halves_are_added_one_by_one_and_in_pairs() {
 #[test]
 fn brain_floats_are_added_one_by_one_and_in_pairs() {
     // 1.5 + 2.5 = 4; 1 + 2^-8 is a tie, which goes to the even 1; 3 + 2^-7 * 3 = 3.0234375 rounds to 3.03125.
-    for (a, b, sum) in [(0x3FC0u32, 0x4020u32, 0x4080u32), (0x3F80, 0x3B80, 0x3F80), (0x3F81, 0x3B80, 0x3F82)] {
+    for (a, b, sum) in [(0x3FC0u32, 0x4020u32, 0x4080u32), (0x3F80, 0x3B80, 0x3F80), (0x3F81, 0x3B80, 0x3F82)]
+    {
         let body = format!(
             "mov.b16 %h1, {a}; mov.b16 %h2, {b}; mov.b16 %h3, 0; st.global.b16 [%d0], %h1;
             atom.global.add.noftz.bf16 %h3, [%d0], %h2; mov.b32 %r1, {{%h1, %h2}}; mov.b32 %r2, {{%h2, %h1}};
@@ -181,24 +207,34 @@ fn vectors_are_updated_element_by_element() {
 #[test]
 fn float_sums() {
     check(&[
-        ("st.global.b32 [%out], %a; red.global.add.f32 [%out], 0f00000000; ld.global.b32 %d, [%out];", "b32 b32", |a, _, _| {
-            match a & 0x7FFF_FFFF {
-                0x7F80_0001.. => 0x7FFF_FFFF,
-                // -0 + 0 is 0, and a flushed subnormal is a zero of its sign.
-                0..0x80_0000 => 0,
-                _ => a,
-            }
-        }),
-        (".shared .align 4 .b32 s[128]; mov.u32 %x1, %tid.x; mov.u32 %x2, s; mad.lo.u32 %x2, %x1, 4, %x2;
-            st.shared.b32 [%x2], %a; red.shared.add.f32 [%x2], 0f00000000; ld.shared.b32 %d, [%x2];", "b32 b32",
+        (
+            "st.global.b32 [%out], %a; red.global.add.f32 [%out], 0f00000000; ld.global.b32 %d, [%out];",
+            "b32 b32",
+            |a, _, _| {
+                match a & 0x7FFF_FFFF {
+                    0x7F80_0001.. => 0x7FFF_FFFF,
+                    // -0 + 0 is 0, and a flushed subnormal is a zero of its sign.
+                    0..0x80_0000 => 0,
+                    _ => a,
+                }
+            },
+        ),
+        (
+            ".shared .align 4 .b32 s[128]; mov.u32 %x1, %tid.x; mov.u32 %x2, s; mad.lo.u32 %x2, %x1, 4, %x2;
+            st.shared.b32 [%x2], %a; red.shared.add.f32 [%x2], 0f00000000; ld.shared.b32 %d, [%x2];",
+            "b32 b32",
             |a, _, _| match a & 0x7FFF_FFFF {
                 0x7F80_0001.. => 0x7FFF_FFFF,
                 0 => 0,
                 _ => a,
-            }),
-        ("cvt.rn.f64.s32 %y1, %a; cvt.rn.f64.s32 %y2, %b; st.global.f64 [%out], %y1;
-            atom.global.add.f64 %y3, [%out], %y2; ld.global.f64 %y4, [%out]; mov.b64 %d, %y4;", "b64 s32 s32",
-            |a, b, _| ((s32(a) + s32(b)) as f64).to_bits()),
+            },
+        ),
+        (
+            "cvt.rn.f64.s32 %y1, %a; cvt.rn.f64.s32 %y2, %b; st.global.f64 [%out], %y1;
+            atom.global.add.f64 %y3, [%out], %y2; ld.global.f64 %y4, [%out]; mov.b64 %d, %y4;",
+            "b64 s32 s32",
+            |a, b, _| ((s32(a) + s32(b)) as f64).to_bits(),
+        ),
     ]);
 }
 

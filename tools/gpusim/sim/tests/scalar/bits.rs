@@ -16,8 +16,12 @@ fn bits_are_counted_reversed_and_found() {
     check(&[
         ("popc.b32 %d, %a;", "u32 b32", |a, _, _| ones(a, 32)),
         ("popc.b64 %d, %a;", "u32 b64", |a, _, _| ones(a, 64)),
-        ("clz.b32 %d, %a;", "u32 b32", |a, _, _| (0..32).take_while(|n| a >> (31 - n) & 1 == 0).count() as u64),
-        ("clz.b64 %d, %a;", "u32 b64", |a, _, _| (0..64).take_while(|n| a >> (63 - n) & 1 == 0).count() as u64),
+        ("clz.b32 %d, %a;", "u32 b32", |a, _, _| {
+            (0..32).take_while(|n| a >> (31 - n) & 1 == 0).count() as u64
+        }),
+        ("clz.b64 %d, %a;", "u32 b64", |a, _, _| {
+            (0..64).take_while(|n| a >> (63 - n) & 1 == 0).count() as u64
+        }),
         ("brev.b32 %d, %a;", "b32 b32", |a, _, _| (0..32).map(|n| (a >> n & 1) << (31 - n)).sum()),
         ("brev.b64 %d, %a;", "b64 b64", |a, _, _| (0..64).map(|n| (a >> n & 1) << (63 - n)).sum()),
         ("bfind.u32 %d, %a;", "u32 u32", |a, _, _| highest(a, 32, 0)),
@@ -77,7 +81,15 @@ fn extract(a: u64, position: u64, length: u64, bits: u64, signed: bool) -> u64 {
 fn insert(a: u64, b: u64, position: u64, length: u64, bits: u64) -> u64 {
     let (position, length) = (position & 0xFF, length & 0xFF);
     (0..bits)
-        .map(|n| if n >= position && n < position + length { (a >> (n - position) & 1) << n } else { b & 1 << n })
+        .map(
+            |n| {
+                if n >= position && n < position + length {
+                    (a >> (n - position) & 1) << n
+                } else {
+                    b & 1 << n
+                }
+            },
+        )
         .sum()
 }
 
@@ -89,8 +101,12 @@ fn fields_are_extracted_and_inserted_bit_by_bit() {
         ("bfe.u64 %d, %a, %b, %c;", "u64 u64 u32 u32", |a, b, c| extract(a, b, c, 64, false)),
         ("bfe.s64 %d, %a, %b, %c;", "s64 s64 u32 u32", |a, b, c| extract(a, b, c, 64, true)),
         ("bfe.u32 %d, %a, 4, 3;", "u32 u32", |a, _, _| a >> 4 & 7),
-        ("bfi.b32 %d, %a, 0x12345678, %b, %c;", "b32 b32 u32 u32", |a, b, c| insert(a, 0x1234_5678, b, c, 32)),
-        ("bfi.b32 %d, 0x9ABCDEF1, %a, %b, %c;", "b32 b32 u32 u32", |a, b, c| insert(0x9ABC_DEF1, a, b, c, 32)),
+        ("bfi.b32 %d, %a, 0x12345678, %b, %c;", "b32 b32 u32 u32", |a, b, c| {
+            insert(a, 0x1234_5678, b, c, 32)
+        }),
+        ("bfi.b32 %d, 0x9ABCDEF1, %a, %b, %c;", "b32 b32 u32 u32", |a, b, c| {
+            insert(0x9ABC_DEF1, a, b, c, 32)
+        }),
         ("bfi.b64 %d, %a, 0x123456789ABCDEF1, %b, %c;", "b64 b64 u32 u32", |a, b, c| {
             insert(a, 0x1234_5678_9ABC_DEF1, b, c, 64)
         }),
@@ -145,7 +161,9 @@ fn bytes_are_permuted_in_every_mode() {
         ("prmt.b32.rc8 %d, %a, %b, %c;", "b32 b32 b32 b32", |a, b, c| four(|_| byte(a, b, c % 4))),
         ("prmt.b32.ecl %d, %a, %b, %c;", "b32 b32 b32 b32", |a, b, c| four(|n| byte(a, b, n.max(c % 4)))),
         ("prmt.b32.ecr %d, %a, %b, %c;", "b32 b32 b32 b32", |a, b, c| four(|n| byte(a, b, n.min(c % 4)))),
-        ("prmt.b32.rc16 %d, %a, %b, %c;", "b32 b32 b32 b32", |a, b, c| four(|n| byte(a, b, c % 2 * 2 + n % 2))),
+        ("prmt.b32.rc16 %d, %a, %b, %c;", "b32 b32 b32 b32", |a, b, c| {
+            four(|n| byte(a, b, c % 2 * 2 + n % 2))
+        }),
     ];
     check(&forms);
     let mut noise = noise(9);

@@ -11,7 +11,9 @@ fn wide(low: u64, high: u64) -> u128 {
 fn carries_and_borrows_reach_the_next_word() {
     check(&[
         ("add.cc.u32 %x1, %a, %b; addc.u32 %d, %c, 0;", "u32 u32 u32 u32", |a, b, c| c + ((a + b) >> 32)),
-        ("add.cc.s32 %x1, %a, %b; addc.s32 %d, %c, %c;", "s32 s32 s32 s32", |a, b, c| 2 * c + ((a + b) >> 32)),
+        ("add.cc.s32 %x1, %a, %b; addc.s32 %d, %c, %c;", "s32 s32 s32 s32", |a, b, c| {
+            2 * c + ((a + b) >> 32)
+        }),
         ("add.cc.u32 %d, %a, %b;", "u32 u32 u32", |a, b, _| a + b),
         ("sub.cc.u32 %x1, %a, %b; subc.u32 %d, %c, 0;", "u32 u32 u32 u32", |a, b, c| {
             c.wrapping_sub(u64::from(a < b))
@@ -29,12 +31,16 @@ fn carries_and_borrows_reach_the_next_word() {
             c.wrapping_sub(u64::from(a < b))
         }),
         // Through three words: the middle one takes a carry and gives one.
-        ("add.cc.u32 %x1, %a, %b; addc.cc.u32 %x2, %b, %c; addc.u32 %d, 0, 0;", "u32 u32 u32 u32", |a, b, c| {
-            (((c << 32 | a) as u128 + ((b << 32) | b) as u128) >> 64) as u64
-        }),
-        ("sub.cc.u32 %x1, %a, %b; subc.cc.u32 %x2, %b, %c; subc.u32 %d, 5, 0;", "u32 u32 u32 u32", |a, b, c| {
-            5 - u64::from((b << 32 | a) < (c << 32 | b))
-        }),
+        (
+            "add.cc.u32 %x1, %a, %b; addc.cc.u32 %x2, %b, %c; addc.u32 %d, 0, 0;",
+            "u32 u32 u32 u32",
+            |a, b, c| (((c << 32 | a) as u128 + ((b << 32) | b) as u128) >> 64) as u64,
+        ),
+        (
+            "sub.cc.u32 %x1, %a, %b; subc.cc.u32 %x2, %b, %c; subc.u32 %d, 5, 0;",
+            "u32 u32 u32 u32",
+            |a, b, c| 5 - u64::from((b << 32 | a) < (c << 32 | b)),
+        ),
     ]);
 }
 
@@ -56,9 +62,11 @@ fn products_take_and_give_carries() {
         ("add.cc.u32 %x1, %a, %b; madc.hi.s32 %d, %a, %b, %c;", "s32 s32 s32 s32", |a, b, c| {
             ((s32(a) * s32(b)).div_euclid(1 << 32) as u64).wrapping_add(c).wrapping_add((a + b) >> 32)
         }),
-        ("add.cc.u32 %x1, %a, %a; madc.lo.cc.u32 %x2, %a, %b, %c; addc.u32 %d, 0, 0;", "u32 u32 u32 u32", |a, b, c| {
-            ((a * b) % (1 << 32) + c + (a >> 31)) >> 32
-        }),
+        (
+            "add.cc.u32 %x1, %a, %a; madc.lo.cc.u32 %x2, %a, %b, %c; addc.u32 %d, 0, 0;",
+            "u32 u32 u32 u32",
+            |a, b, c| ((a * b) % (1 << 32) + c + (a >> 31)) >> 32,
+        ),
         ("mad.lo.cc.u64 %y1, %a, %b, %c; madc.hi.u64 %d, %a, %b, 0;", "u64 u64 u64 u64", |a, b, c| {
             ((u128::from(a) * u128::from(b) + u128::from(c)) >> 64) as u64
         }),

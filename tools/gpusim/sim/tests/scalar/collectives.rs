@@ -9,7 +9,9 @@ fn each(f: impl Fn(u32) -> u32) -> Vec<u32> {
 
 #[test]
 fn votes_of_all_some_and_no_lanes() {
-    for (condition, holds) in [("lt.u32 %p1, %t, 40", u32::MAX), ("gt.u32 %p1, %t, 40", 0), ("eq.u32 %p1, %t, 6", 64)] {
+    for (condition, holds) in
+        [("lt.u32 %p1, %t, 40", u32::MAX), ("gt.u32 %p1, %t, 40", 0), ("eq.u32 %p1, %t, 6", 64)]
+    {
         let body = format!(
             "setp.{condition}; vote.sync.all.pred %p2, %p1, -1; vote.sync.any.pred %p3, %p1, -1;
             vote.sync.uni.pred %p4, %p1, -1; vote.sync.ballot.b32 %r1, !%p1, -1; vote.sync.any.pred %p5, !%p1, -1;
@@ -64,7 +66,8 @@ fn reductions_of_a_warp() {
         ("xor.b32", values.iter().fold(0, |s, v| s ^ v)),
     ];
     for (op, want) in all {
-        let body = format!("ld.global.u32 %r1, [%in]; redux.sync.{op} %r2, %r1, -1; st.global.u32 [%out], %r2;");
+        let body =
+            format!("ld.global.u32 %r1, [%in]; redux.sync.{op} %r2, %r1, -1; st.global.u32 [%out], %r2;");
         assert_eq!(run(&body, 32, &values, 32), [want; 32], "{op}");
     }
     // Half of the warp.

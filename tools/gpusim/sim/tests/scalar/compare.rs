@@ -77,7 +77,11 @@ fn comparisons_combine_with_a_predicate_in_both_destinations() {
 fn comparisons_give_masks_or_ones() {
     const ONE: u64 = 0x3F80_0000;
     check(&[
-        ("set.lt.u32.s32 %d, %a, %b;", "u32 s32 s32", |a, b, _| if s32(a) < s32(b) { 0xFFFF_FFFF } else { 0 }),
+        (
+            "set.lt.u32.s32 %d, %a, %b;",
+            "u32 s32 s32",
+            |a, b, _| if s32(a) < s32(b) { 0xFFFF_FFFF } else { 0 },
+        ),
         ("set.lt.s32.u64 %d, %a, %b;", "s32 u64 u64", |a, b, _| if a < b { 0xFFFF_FFFF } else { 0 }),
         ("set.ge.f32.u16 %d, %a, %b;", "b32 u16 u16", |a, b, _| if a >= b { ONE } else { 0 }),
         ("set.eq.u32.b32 %d, %a, %b;", "u32 b32 b32", |a, b, _| if a == b { 0xFFFF_FFFF } else { 0 }),
@@ -96,7 +100,11 @@ fn values_are_selected_by_predicates_and_signs() {
         ("selp.b16 %d, %a, %b, %c;", "b16 b16 b16 pred", |a, b, c| if c == 1 { a } else { b }),
         ("selp.b32 %d, %a, %b, %c;", "b32 b32 b32 pred", |a, b, c| if c == 1 { a } else { b }),
         ("selp.u64 %d, %a, %b, %c;", "u64 u64 u64 pred", |a, b, c| if c == 1 { a } else { b }),
-        ("selp.f32 %d, %a, 0f3F800000, %c;", "b32 b32 b32 pred", |a, _, c| if c == 1 { a } else { 0x3F80_0000 }),
+        (
+            "selp.f32 %d, %a, 0f3F800000, %c;",
+            "b32 b32 b32 pred",
+            |a, _, c| if c == 1 { a } else { 0x3F80_0000 },
+        ),
         ("selp.s32 %d, -1, %b, !%c;", "s32 s32 s32 pred", |_, b, c| if c == 0 { u64::MAX } else { b }),
         ("slct.u32.s32 %d, %a, %b, %c;", "u32 u32 u32 s32", |a, b, c| if s32(c) >= 0 { a } else { b }),
         ("slct.b64.s32 %d, %a, %b, %c;", "b64 b64 b64 s32", |a, b, c| if s32(c) >= 0 { a } else { b }),

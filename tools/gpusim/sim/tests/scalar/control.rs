@@ -12,7 +12,10 @@ fn with_functions(functions: &str, body: &str) -> String {
 fn a_branch_table_takes_each_lane_where_its_index_says() {
     let body = "rem.u32 %r1, %t, 3; T: .branchtargets A, B, A; brx.idx %r1, T;
         A: mov.u32 %r2, 7; bra.uni E; B: mov.u32 %r2, 9; E: st.global.u32 [%out], %r2;";
-    assert_eq!(run(body, 32, &[0; 32], 32), (0..32).map(|t| if t % 3 == 1 { 9 } else { 7 }).collect::<Vec<u32>>());
+    assert_eq!(
+        run(body, 32, &[0; 32], 32),
+        (0..32).map(|t| if t % 3 == 1 { 9 } else { 7 }).collect::<Vec<u32>>()
+    );
     let body = "T: .branchtargets A, B; brx.idx %t, T; A: B: st.global.u32 [%out], %t;";
     assert!(matches!(try_run(body, 3, &[0; 3], 3), Err(LaunchError::Trap(_))));
 }
@@ -42,7 +45,8 @@ fn lanes_recurse_to_different_depths() {
         sub.u32 %r2, %r1, 1;
         { .param .b32 a; .param .b32 b; st.param.b32 [a], %r2; call.uni (b), depth, (a); ld.param.b32 %r3, [b]; }
         add.u32 %r3, %r3, %r1; E: st.param.b32 [r], %r3; ret; }";
-    let body = "{ .param .b32 a; .param .b32 b; st.param.b32 [a], %t; call (b), depth, (a); ld.param.b32 %r1, [b]; }
+    let body =
+        "{ .param .b32 a; .param .b32 b; st.param.b32 [a], %t; call (b), depth, (a); ld.param.b32 %r1, [b]; }
         st.global.u32 [%out], %r1;";
     let expected: Vec<u32> = (0..64).map(|t| t * (t + 1) / 2).collect();
     assert_eq!(run_text(&with_functions(functions, body), 64, &[0; 64], 64), expected);

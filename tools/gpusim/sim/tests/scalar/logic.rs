@@ -46,8 +46,12 @@ fn shifts_clamp_their_amounts() {
         ("shr.u16 %d, %a, %b;", "u16 u16 u32", |a, b, _| if b < 16 { a >> b } else { 0 }),
         ("shr.u32 %d, %a, %b;", "u32 u32 u32", |a, b, _| if b < 32 { a >> b } else { 0 }),
         ("shr.u64 %d, %a, %b;", "u64 u64 u32", |a, b, _| if b < 64 { a >> b } else { 0 }),
-        ("shr.s16 %d, %a, %b;", "s16 s16 u32", |a, b, _| i128::from(s16(a)).div_euclid(1 << b.min(100)) as u64),
-        ("shr.s32 %d, %a, %b;", "s32 s32 u32", |a, b, _| i128::from(s32(a)).div_euclid(1 << b.min(100)) as u64),
+        ("shr.s16 %d, %a, %b;", "s16 s16 u32", |a, b, _| {
+            i128::from(s16(a)).div_euclid(1 << b.min(100)) as u64
+        }),
+        ("shr.s32 %d, %a, %b;", "s32 s32 u32", |a, b, _| {
+            i128::from(s32(a)).div_euclid(1 << b.min(100)) as u64
+        }),
         ("shr.s64 %d, %a, %b;", "s64 s64 u32", |a, b, _| s64(a).div_euclid(1 << b.min(100)) as u64),
         ("shr.s32 %d, %a, 40;", "s32 s32", |a, _, _| if s32(a) < 0 { u64::MAX } else { 0 }),
     ]);
@@ -78,8 +82,9 @@ fn words_of_noise(seed: u64, count: usize) -> Vec<u32> {
 
 #[test]
 fn lop3_follows_each_of_its_256_tables() {
-    let body: String =
-        (0..256).map(|t| format!("lop3.b32 %r4, %r1, %r2, %r3, {t}; st.global.u32 [%d3+{}], %r4;\n", 4 * t)).collect();
+    let body: String = (0..256)
+        .map(|t| format!("lop3.b32 %r4, %r1, %r2, %r3, {t}; st.global.u32 [%d3+{}], %r4;\n", 4 * t))
+        .collect();
     let ptx = format!(
         "{HEAD}.visible .entry k(.param .u64 p_out, .param .u64 p_in) {{ .reg .b32 %r<9>; .reg .b64 %d<9>;
         ld.param.u64 %d1, [p_out]; ld.param.u64 %d2, [p_in]; mov.u32 %r1, %tid.x;
@@ -93,7 +98,9 @@ fn lop3_follows_each_of_its_256_tables() {
     // The first lane has every combination of bits.
     input[..3].copy_from_slice(&[0xF0F0_F0F0, 0xCCCC_CCCC, 0xAAAA_AAAA]);
     let (out, at) = (upload(&device, &[0; 32 * 256]), upload(&device, &input));
-    device.launch(&Launch { block: [32, 1, 1], params: params(&[out, at]), ..Launch::new(function) }).unwrap();
+    device
+        .launch(&Launch { block: [32, 1, 1], params: params(&[out, at]), ..Launch::new(function) })
+        .unwrap();
     let got = words(&device, out, 32 * 256);
     for (thread, operands) in input.chunks_exact(3).enumerate() {
         for table in 0..256 {
@@ -106,15 +113,25 @@ fn lop3_follows_each_of_its_256_tables() {
 #[test]
 fn lop3_combines_whether_bits_are_left_with_a_predicate() {
     check(&[
-        ("setp.gt.u32 %p1, %b, 31; lop3.or.b32 %x1|%d, %a, %b, %c, 0x80, %p1;", "pred u32 u32 u32", |a, b, c| {
-            u64::from(a & b & c != 0 || b > 31)
-        }),
-        ("setp.gt.u32 %p1, %b, 31; lop3.and.b32 %x1|%d, %a, %b, %c, 0x96, %p1;", "pred u32 u32 u32", |a, b, c| {
-            u64::from(a ^ b ^ c != 0 && b > 31)
-        }),
-        ("setp.gt.u32 %p1, %b, 31; lop3.or.b32 %d|%p2, %a, %b, %c, 0xC0, %p1;", "u32 u32 u32 u32", |a, b, _| a & b),
-        ("setp.gt.u32 %p1, %b, 31; lop3.or.b32 _|%d, %a, %b, %c, 0x08, !%p1;", "pred u32 u32 u32", |a, b, c| {
-            u64::from(!a & b & c != 0 || b <= 31)
-        }),
+        (
+            "setp.gt.u32 %p1, %b, 31; lop3.or.b32 %x1|%d, %a, %b, %c, 0x80, %p1;",
+            "pred u32 u32 u32",
+            |a, b, c| u64::from(a & b & c != 0 || b > 31),
+        ),
+        (
+            "setp.gt.u32 %p1, %b, 31; lop3.and.b32 %x1|%d, %a, %b, %c, 0x96, %p1;",
+            "pred u32 u32 u32",
+            |a, b, c| u64::from(a ^ b ^ c != 0 && b > 31),
+        ),
+        (
+            "setp.gt.u32 %p1, %b, 31; lop3.or.b32 %d|%p2, %a, %b, %c, 0xC0, %p1;",
+            "u32 u32 u32 u32",
+            |a, b, _| a & b,
+        ),
+        (
+            "setp.gt.u32 %p1, %b, 31; lop3.or.b32 _|%d, %a, %b, %c, 0x08, !%p1;",
+            "pred u32 u32 u32",
+            |a, b, c| u64::from(!a & b & c != 0 || b <= 31),
+        ),
     ]);
 }

@@ -27,12 +27,18 @@ fn vectors_load_and_store_their_elements_in_order() {
         ("ld.global.v2.u32 {%x1, %d}, [%in];", "b32 b64", |a, _, _| a >> 32),
         ("ld.global.v2.u8 {%h1, %d}, [%in+2];", "b16 b64", |a, _, _| a >> 24 & 0xFF),
         ("ld.global.v4.u8 {%h1, %h2, %h3, %d}, [%in];", "b16 b64", |a, _, _| a >> 24 & 0xFF),
-        ("ld.global.v4.s8 {%x1, %x2, %d, %x3}, [%in+4];", "b32 b64", |a, _, _| signed(a >> 48 & 0xFF, 8) as u64),
-        ("ld.global.v4.b16 {%h1, %h2, %d, _}, [%in];", "b16 b64", |a, _, _| a >> 32),
-        ("st.global.v2.b32 [%out], {%a, %b}; ld.global.b64 %d, [%out];", "b64 b32 b32", |a, b, _| b << 32 | a),
-        ("st.global.v4.b16 [%out], {%a, %b, %c, 7}; ld.global.b64 %d, [%out];", "b64 b16 b16 b16", |a, b, c| {
-            7 << 48 | c << 32 | b << 16 | a
+        ("ld.global.v4.s8 {%x1, %x2, %d, %x3}, [%in+4];", "b32 b64", |a, _, _| {
+            signed(a >> 48 & 0xFF, 8) as u64
         }),
+        ("ld.global.v4.b16 {%h1, %h2, %d, _}, [%in];", "b16 b64", |a, _, _| a >> 32),
+        ("st.global.v2.b32 [%out], {%a, %b}; ld.global.b64 %d, [%out];", "b64 b32 b32", |a, b, _| {
+            b << 32 | a
+        }),
+        (
+            "st.global.v4.b16 [%out], {%a, %b, %c, 7}; ld.global.b64 %d, [%out];",
+            "b64 b16 b16 b16",
+            |a, b, c| 7 << 48 | c << 32 | b << 16 | a,
+        ),
         ("st.global.u8 [%out+3], %a; ld.global.b64 %d, [%out];", "b64 b32", |a, _, _| (a & 0xFF) << 24),
         ("st.global.v2.u8 [%out+4], {%a, %b}; ld.global.b64 %d, [%out];", "b64 b16 b16", |a, b, _| {
             (b & 0xFF) << 40 | (a & 0xFF) << 32
@@ -62,9 +68,21 @@ fn sixteen_bytes_move_as_vectors_and_as_one_word() {
 #[test]
 fn cache_operators_and_hints_change_no_value() {
     let loads = [
-        "ca.u32", "cg.u32", "cs.u32", "lu.u32", "cv.u32", "nc.u32", "L1::no_allocate.u32", "L1::evict_first.u32",
-        "L1::evict_last.u32", "L1::evict_unchanged.u32", "L2::128B.u32", "L2::256B.u32", "L2::64B.u32",
-        "nc.L1::no_allocate.L2::128B.u32", "ca.L2::128B.u32",
+        "ca.u32",
+        "cg.u32",
+        "cs.u32",
+        "lu.u32",
+        "cv.u32",
+        "nc.u32",
+        "L1::no_allocate.u32",
+        "L1::evict_first.u32",
+        "L1::evict_last.u32",
+        "L1::evict_unchanged.u32",
+        "L2::128B.u32",
+        "L2::256B.u32",
+        "L2::64B.u32",
+        "nc.L1::no_allocate.L2::128B.u32",
+        "ca.L2::128B.u32",
     ];
     let stores = ["wb.u32", "cg.u32", "cs.u32", "wt.u32", "L1::no_allocate.u32", "L1::evict_last.u32"];
     let mut body = "mov.u32 %r2, 0; createpolicy.fractional.L2::evict_last.b64 %d5, 1.0;".to_owned();

@@ -23,8 +23,11 @@ fn words_are_packed_from_the_least_significant_up() {
         ("mov.b64 {_, %d}, %a;", "b32 b64", |a, _, _| a >> 32),
         ("mov.b64 {%h1, %h2, %d, %h3}, %a;", "b16 b64", |a, _, _| a >> 32),
         (".reg .b128 %q1; mov.b128 %q1, {%a, %b}; mov.b128 {%y1, %d}, %q1;", "b64 b64 b64", |_, b, _| b),
-        (".reg .b128 %q1; .reg .b128 %q2; mov.b128 %q1, {%a, %b}; mov.b128 %q2, %q1; mov.b128 {%d, %y1}, %q2;",
-            "b64 b64 b64", |a, _, _| a),
+        (
+            ".reg .b128 %q1; .reg .b128 %q2; mov.b128 %q1, {%a, %b}; mov.b128 %q2, %q1; mov.b128 {%d, %y1}, %q2;",
+            "b64 b64 b64",
+            |a, _, _| a,
+        ),
     ]);
 }
 

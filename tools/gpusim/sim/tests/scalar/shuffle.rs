@@ -67,7 +67,11 @@ fn amounts_and_bounds_in_registers() {
                 shfl.sync.{mode}.b32 %r2|%p1, %r1, %r4, %r5, %r6; selp.u32 %r3, 65536, 0, %p1;
                 add.u32 %r2, %r2, %r3; st.global.u32 [%out], %r2;"
             );
-            assert_eq!(run(&body, 32, &[0; 32], 32), expected(mode, |lane| 3 * lane, bounds), "{mode} {bounds:#x}");
+            assert_eq!(
+                run(&body, 32, &[0; 32], 32),
+                expected(mode, |lane| 3 * lane, bounds),
+                "{mode} {bounds:#x}"
+            );
         }
     }
 }

@@ -118,7 +118,9 @@ pub fn check_rows(forms: &[Form], rows: &[[u64; 3]]) {
                 ("d", 1) => {}
                 ("d", wide) => load += &format!("mov.b{wide} %d, 0; "),
                 (_, 1) => {
-                    load += &format!("ld.global.b32 %w, [%in+{at}]; and.b32 %w, %w, 1; setp.ne.b32 %{name}, %w, 0; ");
+                    load += &format!(
+                        "ld.global.b32 %w, [%in+{at}]; and.b32 %w, %w, 1; setp.ne.b32 %{name}, %w, 0; "
+                    );
                 }
                 (_, wide) => load += &format!("ld.global.b{wide} %{name}, [%in+{at}]; "),
             }
