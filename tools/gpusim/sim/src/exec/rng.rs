@@ -18,7 +18,7 @@ impl Rng {
 
     /// Below `bound`, which is not 0.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(bound) >> 32) as u32
+        (((self.next() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {

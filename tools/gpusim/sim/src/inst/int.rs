@@ -144,26 +144,26 @@ fn mad(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         Part::High => (
             match (ty, sat) {
                 (Ty::S32, true) => map3(|a: i32, b: i32, c: i32| {
-                    ((i64::from(a) * i64::from(b) >> 32) as i32).saturating_add(c)
+                    (((i64::from(a) * i64::from(b)) >> 32) as i32).saturating_add(c)
                 }),
                 (_, true) => return Err(LowerError::Unsupported),
                 (Ty::U16, _) => map3(|a: u16, b: u16, c: u16| {
-                    ((u32::from(a) * u32::from(b) >> 16) as u16).wrapping_add(c)
+                    (((u32::from(a) * u32::from(b)) >> 16) as u16).wrapping_add(c)
                 }),
                 (Ty::S16, _) => map3(|a: i16, b: i16, c: i16| {
-                    ((i32::from(a) * i32::from(b) >> 16) as i16).wrapping_add(c)
+                    (((i32::from(a) * i32::from(b)) >> 16) as i16).wrapping_add(c)
                 }),
                 (Ty::U32, _) => map3(|a: u32, b: u32, c: u32| {
-                    ((u64::from(a) * u64::from(b) >> 32) as u32).wrapping_add(c)
+                    (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c)
                 }),
                 (Ty::S32, _) => map3(|a: i32, b: i32, c: i32| {
-                    ((i64::from(a) * i64::from(b) >> 32) as i32).wrapping_add(c)
+                    (((i64::from(a) * i64::from(b)) >> 32) as i32).wrapping_add(c)
                 }),
                 (Ty::U64, _) => map3(|a: u64, b: u64, c: u64| {
-                    ((u128::from(a) * u128::from(b) >> 64) as u64).wrapping_add(c)
+                    (((u128::from(a) * u128::from(b)) >> 64) as u64).wrapping_add(c)
                 }),
                 (Ty::S64, _) => map3(|a: i64, b: i64, c: i64| {
-                    ((i128::from(a) * i128::from(b) >> 64) as i64).wrapping_add(c)
+                    (((i128::from(a) * i128::from(b)) >> 64) as i64).wrapping_add(c)
                 }),
                 _ => return Err(LowerError::Unsupported),
             },

@@ -43,7 +43,7 @@ fn sync(m: &mut Mods) -> Result<(), LowerError> {
 }
 
 /// Destinations `d|p`; the second may be absent.
-fn pair<'o>(operand: &'o Operand) -> (&'o Operand, Option<&'o Operand>) {
+fn pair(operand: &Operand) -> (&Operand, Option<&Operand>) {
     match operand {
         Operand::Pair(d, p) => (d, Some(p)),
         d => (d, None),
