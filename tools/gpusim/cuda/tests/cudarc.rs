@@ -71,13 +71,15 @@ fn parameters_can_come_in_a_buffer() {
     ok!(sys::cuMemAlloc_v2(&mut pointer, 128));
     ok!(sys::cuMemsetD32_v2(pointer, 1, 32));
     let buffer = [pointer, 7 | 32 << 32];
-    let mut size = 16usize;
-    let mut extra = [1 as *mut _, buffer.as_ptr() as *mut _, 2 as *mut _, (&raw mut size).cast(), null_mut()];
+    let (mut right, mut short) = (16usize, 15usize);
+    // CU_LAUNCH_PARAM_BUFFER_POINTER and CU_LAUNCH_PARAM_BUFFER_SIZE are the addresses 1 and 2.
+    let (at, bytes) = (std::ptr::without_provenance_mut(1), std::ptr::without_provenance_mut(2));
+    let mut extra = [at, buffer.as_ptr() as *mut _, bytes, (&raw mut right).cast(), null_mut()];
     ok!(sys::cuLaunchKernel(add, 1, 1, 1, 32, 1, 1, 0, null_mut(), null_mut(), extra.as_mut_ptr()));
     let mut values = [0u32; 32];
     ok!(sys::cuMemcpyDtoH_v2(values.as_mut_ptr().cast(), pointer, 128));
     assert_eq!(values, [8; 32]);
-    size = 15;
+    extra[3] = (&raw mut short).cast();
     // SAFETY: as above.
     let code =
         unsafe { sys::cuLaunchKernel(add, 1, 1, 1, 32, 1, 1, 0, null_mut(), null_mut(), extra.as_mut_ptr()) };

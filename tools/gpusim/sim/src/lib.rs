@@ -16,6 +16,9 @@
 //! Everything takes `&self`, may be called from any thread, and is done when it returns. Device pointers are addresses
 //! of the simulator ([`window`]), not of the host.
 
+// `#[inline(always)]` can stand on a closure and not on the name of a function.
+#![allow(clippy::redundant_closure)]
+
 mod device;
 mod error;
 mod exec;

@@ -136,10 +136,14 @@ impl Settings {
             };
         }
         if let Some(text) = lookup("GPUSIM_TENSOR_ARCH") {
-            let number = text.trim().trim_start_matches("sm_").trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            let known = number.parse().ok().filter(|sm| gpusim_num::tensor::Architecture::from_sm(*sm).is_some());
+            let number =
+                text.trim().trim_start_matches("sm_").trim_end_matches(|c: char| c.is_ascii_alphabetic());
+            let known =
+                number.parse().ok().filter(|sm| gpusim_num::tensor::Architecture::from_sm(*sm).is_some());
             settings.tensor_arch =
-                Some(known.ok_or_else(|| format!("GPUSIM_TENSOR_ARCH={text}: not an architecture from sm_70 on"))?);
+                Some(known.ok_or_else(|| {
+                    format!("GPUSIM_TENSOR_ARCH={text}: not an architecture from sm_70 on")
+                })?);
         }
         settings.fuse = flag("GPUSIM_FUSE", settings.fuse)?;
         if let Some(text) = lookup("GPUSIM_APPROX") {

@@ -119,6 +119,28 @@ fn lanes_may_store_one_value_to_one_place_and_not_two() {
 }
 
 #[test]
+fn warps_may_rewrite_what_is_there_and_nothing_else() {
+    // What compilers do with copies of a value: every warp that holds one stores it.
+    let same = ".shared .b32 s[1]; st.shared.u32 [s], 7; mov.u32 %r1, 9; st.global.v2.u32 [%d0], {%r1, %r1};";
+    assert_eq!(runs(same, 2, 128)[..2], [9, 9]);
+    let report = fails(".shared .b32 s[1]; shr.u32 %r1, %t, 5; st.shared.u32 [s], %r1;", 1, 64);
+    assert_eq!(report.kind, "race");
+    // The first to write zeros writes, too: the bytes count as written for who reads them in order.
+    runs(
+        ".shared .b32 s[1]; st.shared.u32 [s], 0; bar.sync 0; ld.shared.u32 %r1, [s]; st.global.u32 [%out], %r1;",
+        1,
+        64,
+    );
+    // Reading without order is a race, whatever the values.
+    let report = fails(
+        ".shared .b32 s[1]; st.shared.u32 [s], 7; ld.shared.u32 %r1, [s]; st.global.u32 [%out], %r1;",
+        1,
+        64,
+    );
+    assert_eq!(report.kind, "race");
+}
+
+#[test]
 fn shared_memory_that_nobody_wrote_is_reported_unless_that_is_off() {
     let body = ".shared .b32 s[32]; st.shared.u32 [s+4], 1; bar.sync 0; ld.shared.u32 %r1, [s+8]; st.global.u32 [%out], %r1;";
     let report = fails(body, 1, 32);

@@ -2,7 +2,7 @@
 
 use gpusim_check::AccessKind;
 
-use super::observe::{Same, Told};
+use super::observe::{Store, Stored, Told};
 use super::{Exec, Fault, FaultKind};
 use crate::MemoryError;
 use crate::inst::{Flow, Inst};
@@ -97,18 +97,19 @@ impl Exec<'_> {
         Ok(all)
     }
 
-    /// As [`Exec::locate`] for plain stores: lanes that store the same value to the same place do not race.
+    /// As [`Exec::locate`] for plain stores, which do not race with writes of the same value to the same place.
     #[inline(always)]
     pub(crate) fn locate_store(
         &mut self,
         space: MemSpace,
         at: &[u64; 32],
         access: Access,
-        same: (&Inst, Same),
+        inst: &Inst,
+        stored: Stored,
     ) -> Result<Hosts, Flow> {
         let all = self.find(space, at, access)?;
         if self.launch.observed {
-            self.observe_store(space, at, access, same)?;
+            self.observe_store(space, at, access, Store { inst, stored, hosts: &all })?;
         }
         Ok(all)
     }

@@ -92,7 +92,7 @@ impl Exec<'_> {
                 return Err(self.fail(fault));
             }
         }
-        if at % u64::from(align) != 0 {
+        if !at.is_multiple_of(u64::from(align)) {
             let message = format!("shared address {at:#x}, which is not a multiple of {align}");
             return Err(
                 self.fail(Fault::new(FaultKind::Misaligned, "misaligned address", message).at(1 << lane))
@@ -120,7 +120,7 @@ impl Exec<'_> {
         align: u32,
         writes: bool,
     ) -> Result<*mut u8, Flow> {
-        if address % u64::from(align) != 0 {
+        if !address.is_multiple_of(u64::from(align)) {
             let message = format!("global address {address:#x}, which is not a multiple of {align}");
             return Err(
                 self.fail(Fault::new(FaultKind::Misaligned, "misaligned address", message).at(1 << lane))
@@ -186,7 +186,7 @@ impl Exec<'_> {
             let message = format!("the CTA ends without having waited for a copy that completes on the {at}");
             return Err(self.fail(Fault::new(FaultKind::Check, title, message).at(lanes)));
         }
-        if let Some(issuer) = self.cluster.flight.into_shared(warp.rank) {
+        if let Some(issuer) = self.cluster.flight.writer_of_shared(warp.rank) {
             let site = &self.launch.program.sites[issuer.pc as usize];
             let message = format!(
                 "the CTA ends while {} of PTX line {}, issued by thread {} of CTA rank {}, is on its way into its shared \

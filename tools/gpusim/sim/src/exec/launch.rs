@@ -1,7 +1,7 @@
 //! A launch: its configuration, the grid, and the threads that run it.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use gpusim_check::{Counters, Initialised, LaunchCheck};
 

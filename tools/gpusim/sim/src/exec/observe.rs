@@ -9,7 +9,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use gpusim_check::{
-    AccessKind, ClusterCheck, Engine, Finding, Geometry, LaunchCheck, Missing, Sem, Space, StrongOp, WarpId,
+    AccessKind, ClusterCheck, Engine, Finding, Geometry, LaunchCheck, Sem, Space, StrongOp, WarpId,
 };
 
 use super::cta::ClusterState;
@@ -19,8 +19,17 @@ use crate::Settings;
 use crate::inst::{Flow, Inst};
 use crate::memory::window;
 
-/// Whether two lanes store the same value.
-pub(crate) type Same = fn(&Exec, &Inst, usize, usize) -> bool;
+/// The bytes that a lane stores, as many as the access has.
+pub(crate) type Stored = fn(&Exec, &Inst, usize) -> [u8; 32];
+
+/// What a plain store is about to write, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Store<'a> {
+    pub inst: &'a Inst,
+    pub stored: Stored,
+    /// Host addresses.
+    pub hosts: &'a [u64; 32],
+}
 
 /// The checks of a launch; None if it is not checked.
 pub(super) fn launch_check(settings: &Settings, threads: u32, shared: u32) -> Option<Arc<LaunchCheck>> {
@@ -41,6 +50,18 @@ pub(super) fn cluster_check(launch: &LaunchState, index: u64) -> Option<Box<Clus
     let linear = |[i, j, k]: [u32; 3]| (k * y + j) * x + i;
     let ctas: Vec<u32> = launch.cta_ids(index).into_iter().map(linear).collect();
     Some(Box::new(check.cluster(index as u32, &ctas)))
+}
+
+/// Whether a finding is of two plain stores.
+fn rewrites(finding: &Finding) -> bool {
+    match finding {
+        Finding::Race(race) => {
+            race.earlier.kind == AccessKind::Write
+                && race.earlier.engine == Engine::Thread
+                && race.now.kind == AccessKind::Write
+        }
+        _ => false,
+    }
 }
 
 impl From<Scope> for gpusim_check::Scope {
@@ -108,16 +129,16 @@ impl<'r> Exec<'r> {
         self.observe_as(space, at, self.told(access), None)
     }
 
-    /// The same for a store whose lanes may write the same value to the same place.
+    /// The same for a plain store, which may write what another thread has written there or what is there already.
     #[inline(never)]
     pub(super) fn observe_store(
         &mut self,
         space: MemSpace,
         at: &[u64; 32],
         access: Access,
-        same: (&Inst, Same),
+        store: Store<'_>,
     ) -> Result<(), Flow> {
-        self.observe_as(space, at, self.told(access), Some(same))
+        self.observe_as(space, at, self.told(access), Some(store))
     }
 
     fn told(&self, access: Access) -> Told {
@@ -131,11 +152,11 @@ impl<'r> Exec<'r> {
         space: MemSpace,
         at: &[u64; 32],
         told: Told,
-        same: Option<(&Inst, Same)>,
+        store: Option<Store<'_>>,
     ) -> Result<(), Flow> {
         match space {
-            MemSpace::Global => self.observe_in(Space::Global, at, told, same),
-            MemSpace::Shared => self.observe_shared(at, told, same),
+            MemSpace::Global => self.observe_in(Space::Global, at, told, store),
+            MemSpace::Shared => self.observe_shared(at, told, store),
             MemSpace::Local => {
                 self.observe_local(at, told);
                 Ok(())
@@ -155,11 +176,11 @@ impl<'r> Exec<'r> {
                     let told = Told { mask, ..told };
                     match first {
                         0 => {
-                            self.observe_shared(&at.map(|at| at.wrapping_sub(window::SHARED)), told, same)?
+                            self.observe_shared(&at.map(|at| at.wrapping_sub(window::SHARED)), told, store)?
                         }
                         1 => self.observe_local(&at.map(|at| at.wrapping_sub(window::LOCAL)), told),
                         2 => {}
-                        _ => self.observe_in(Space::Global, at, told, same)?,
+                        _ => self.observe_in(Space::Global, at, told, store)?,
                     }
                 }
                 Ok(())
@@ -179,12 +200,7 @@ impl<'r> Exec<'r> {
     }
 
     /// Takes the rank out of shared addresses.
-    fn observe_shared(
-        &mut self,
-        at: &[u64; 32],
-        told: Told,
-        same: Option<(&Inst, Same)>,
-    ) -> Result<(), Flow> {
+    fn observe_shared(&mut self, at: &[u64; 32], told: Told, store: Option<Store<'_>>) -> Result<(), Flow> {
         const OFFSET: u64 = (1 << window::CLUSTER_RANK_SHIFT) - 1;
         let own = u64::from(self.cta.rank);
         let rank = |at: u64| match at >> window::CLUSTER_RANK_SHIFT {
@@ -194,7 +210,7 @@ impl<'r> Exec<'r> {
         let all =
             (0..32).fold(0, |all, lane| all | at[lane] & 0u64.wrapping_sub(u64::from(told.mask >> lane & 1)));
         if all <= OFFSET {
-            return self.observe_in(Space::Shared { rank: self.cta.rank }, at, told, same);
+            return self.observe_in(Space::Shared { rank: self.cta.rank }, at, told, store);
         }
         let offsets = at.map(|at| at & OFFSET);
         let mut left = told.mask;
@@ -202,7 +218,7 @@ impl<'r> Exec<'r> {
             let first = rank(at[left.trailing_zeros() as usize]);
             let mask = (0..32).fold(0, |m, lane| m | u32::from(rank(at[lane]) == first) << lane) & left;
             left &= !mask;
-            self.observe_in(Space::Shared { rank: first as u32 }, &offsets, Told { mask, ..told }, same)?;
+            self.observe_in(Space::Shared { rank: first as u32 }, &offsets, Told { mask, ..told }, store)?;
         }
         Ok(())
     }
@@ -212,7 +228,7 @@ impl<'r> Exec<'r> {
         space: Space,
         at: &[u64; 32],
         told: Told,
-        same: Option<(&Inst, Same)>,
+        store: Option<Store<'_>>,
     ) -> Result<(), Flow> {
         if self.launch.counted {
             let counters = &mut self.worker.counters;
@@ -240,7 +256,7 @@ impl<'r> Exec<'r> {
         }
         match outcome {
             Ok(()) => Ok(()),
-            Err(finding) => self.found(space, at, told, same, &finding),
+            Err(finding) => self.found(space, at, told, store, &finding),
         }
     }
 
@@ -251,31 +267,52 @@ impl<'r> Exec<'r> {
         self.tell(|check| check.read_only(warp, mask, at, bytes, site)).map(|_| ())
     }
 
-    /// A finding, unless lanes only write one value to one place.
+    /// A finding, unless it is of writes that all write the same: lanes of this store to one place, or this store and an
+    /// earlier one of what still stands there. Whoever wins, memory is the same, and compilers (Triton) make use of it.
     #[cold]
     fn found(
         &mut self,
         space: Space,
         at: &[u64; 32],
         told: Told,
-        same: Option<(&Inst, Same)>,
+        store: Option<Store<'_>>,
         finding: &Finding,
     ) -> Result<(), Flow> {
-        let alike = matches!(finding, Finding::Race(race) if race.missing == Missing::SameInstruction);
-        let Some((inst, same)) = same.filter(|_| alike) else {
+        let Some(Store { inst, stored, hosts }) = store.filter(|_| rewrites(finding)) else {
             let fault = found::fault(self.launch, finding);
             return Err(self.fail(fault));
         };
+        let bytes = told.bytes as usize;
+        let lanes = |mask: u32| (0..32).filter(move |lane| mask >> lane & 1 != 0);
+        let values: Vec<[u8; 32]> = (0..32).map(|lane| stored(self, inst, lane)).collect();
+        let value = |lane: usize| &values[lane][..bytes];
+        let apart = |a: usize, b: usize| at[a].abs_diff(at[b]) >= bytes as u64;
+        let twins = |a: usize, b: usize| at[a] == at[b] && value(a) == value(b);
+        let (warp, site) = (self.warp_id(), self.site());
         let mut kept = 0u32;
-        for lane in (0..32).filter(|lane| told.mask >> lane & 1 != 0) {
-            let twin = |other: usize| {
-                kept >> other & 1 != 0 && at[other] == at[lane] && same(self, inst, other, lane)
-            };
-            if !(0..lane).any(twin) {
+        for lane in lanes(told.mask) {
+            if lanes(kept).any(|other| twins(other, lane)) {
+                continue;
+            }
+            // SAFETY: `find` has checked the executing lanes' addresses for the whole access.
+            let there = unsafe { std::slice::from_raw_parts(hosts[lane] as *const u8, bytes) };
+            let alone = lanes(told.mask).all(|other| apart(lane, other) || twins(lane, other));
+            let Some(check) = self.cluster.check.as_mut().filter(|_| alone && there == value(lane)) else {
                 kept |= 1 << lane;
+                continue;
+            };
+            // It changes nothing: a race is let pass, anything else is told as it is.
+            match check.access(warp, Engine::Thread, space, 1 << lane, at, told.bytes, told.kind, site) {
+                Err(other) if !rewrites(&other) => {
+                    let fault = found::fault(self.launch, &other);
+                    return Err(self.fail(fault));
+                }
+                _ => {}
             }
         }
-        let (warp, site) = (self.warp_id(), self.site());
+        if kept == 0 {
+            return Ok(());
+        }
         self.tell(|check| check.access(warp, Engine::Thread, space, kept, at, told.bytes, told.kind, site))
             .map(|_| ())
     }

@@ -320,7 +320,7 @@ impl InFlight {
     }
 
     /// Who started a copy into the shared memory of a CTA that is still in flight.
-    pub(super) fn into_shared(&self, rank: u32) -> Option<Issuer> {
+    pub(super) fn writer_of_shared(&self, rank: u32) -> Option<Issuer> {
         self.flights.iter().find_map(|pending| match &pending.flight {
             Flight::Bulk(copy) if copy.into == Some(rank) => Some(copy.issuer),
             Flight::Bulk(copy) => match copy.completes {

@@ -188,7 +188,7 @@ fn issue(x: &mut Exec, data: &Data, lane: usize) -> Result<(), Flow> {
     let to = x.addresses(data.to.base, data.to.wide, data.to.offset)[lane];
     let from = x.addresses(data.from.base, data.from.wide, data.from.offset)[lane];
     let bytes = x.read_lane::<u32>(data.size, lane);
-    if bytes % 16 != 0 {
+    if !bytes.is_multiple_of(16) {
         let message = format!("a bulk copy of {bytes} bytes, which is not a multiple of 16");
         return Err(x.fail(
             crate::exec::Fault::new(crate::exec::FaultKind::Misaligned, "misaligned address", message)

@@ -3,7 +3,7 @@
 use gpusim_ptx::ast::{self, Space};
 
 use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
-use crate::exec::{Access, Exec, MemSpace, Same, Scope, Strong};
+use crate::exec::{Access, Exec, MemSpace, Scope, Stored, Strong};
 
 pub(super) const TABLE: &[Entry] = &[
     ("ld", ld),
@@ -57,7 +57,8 @@ pub(crate) fn cache_hints(m: &mut Mods) -> bool {
 
 /// Strength and scope of a load or store.
 fn strength(m: &mut Mods) -> Result<Option<Strong>, LowerError> {
-    let strong = |acquire, release, scope| Some(Strong { atomic: false, acquire, release, scope, element: 0 });
+    let strong =
+        |acquire, release, scope| Some(Strong { atomic: false, acquire, release, scope, element: 0 });
     m.take("weak");
     if m.take("volatile") {
         return Ok(strong(false, false, Scope::Sys));
@@ -122,9 +123,8 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
         // Parameters of calls and of device functions lie in the frame; only those of kernels in the parameter space.
         let entry = cx.functions[cx.current].entry;
         let symbol = cx.space(&Address { base, wide, offset, place });
-        if symbol == Some(Space::Local) || (symbol.is_none() && !entry) {
-            space = MemSpace::Local;
-        } else if matches!(place, Some(super::Place::Local(_))) {
+        let framed = matches!(place, Some(super::Place::Local(_)));
+        if symbol == Some(Space::Local) || (symbol.is_none() && !entry) || framed {
             space = MemSpace::Local;
         }
     }
@@ -189,12 +189,12 @@ fn hosts(x: &mut Exec, i: &Inst) -> Result<[u64; 32], Flow> {
     x.locate(space, &at, access)
 }
 
-/// The same of a store; `same` tells whether two lanes store the same value.
+/// The same of a store; `stored` gives the bytes of a lane.
 #[inline(always)]
-fn store_hosts(x: &mut Exec, i: &Inst, same: Same) -> Result<[u64; 32], Flow> {
+fn store_hosts(x: &mut Exec, i: &Inst, stored: Stored) -> Result<[u64; 32], Flow> {
     let (space, access) = access(i, true);
     let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
-    x.locate_store(space, &at, access, (i, same))
+    x.locate_store(space, &at, access, i, stored)
 }
 
 #[inline(always)]
@@ -246,11 +246,14 @@ macro_rules! store {
         vectorised(
             #[inline(always)]
             |x, i| {
-                let same: Same = |x, i, a, b| {
-                    let value = |reg: Reg, lane| x.read_lane::<$lane>(reg, lane) as $memory;
-                    i.regs().iter().all(|reg| value(*reg, a) == value(*reg, b))
+                let stored: Stored = |x, i, lane| {
+                    let mut bytes = [0; 32];
+                    for (to, reg) in bytes.chunks_exact_mut(size_of::<$memory>()).zip(i.regs()) {
+                        to.copy_from_slice(&(x.read_lane::<$lane>(*reg, lane) as $memory).to_le_bytes());
+                    }
+                    bytes
                 };
-                let hosts = match store_hosts(x, i, same) {
+                let hosts = match store_hosts(x, i, stored) {
                     Ok(hosts) => hosts,
                     Err(flow) => return flow,
                 };
@@ -334,10 +337,14 @@ fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
 }
 
 fn run_st128(x: &mut Exec, i: &Inst) -> Flow {
-    let same: Same = |x, i, a, b| {
-        [i.d, Reg(i.d.0 + 2)].iter().all(|reg| x.read_lane::<u64>(*reg, a) == x.read_lane::<u64>(*reg, b))
+    let stored: Stored = |x, i, lane| {
+        let mut bytes = [0; 32];
+        for (half, to) in bytes.as_chunks_mut::<8>().0.iter_mut().take(2).enumerate() {
+            *to = x.read_lane::<u64>(Reg(i.d.0 + 2 * half as u32), lane).to_le_bytes();
+        }
+        bytes
     };
-    let hosts = match store_hosts(x, i, same) {
+    let hosts = match store_hosts(x, i, stored) {
         Ok(hosts) => hosts,
         Err(flow) => return flow,
     };

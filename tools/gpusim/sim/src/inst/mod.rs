@@ -22,7 +22,7 @@
 //! 8. Faults: `return x.fault(…)`. Wrong operands of a program are faults, not panics.
 //! 9. Predicated-off instructions do not run at all; an instruction that runs has at least one lane in `x.mask`.
 //! 10. Destinations come first for liveness; an opcode that writes no register, or reads what stands first, is listed in
-//!    `module/slots.rs` if it should not lengthen lives. Not being listed is never wrong.
+//!     `module/slots.rs` if it should not lengthen lives. Not being listed is never wrong.
 
 mod lanes;
 mod lower;

@@ -127,7 +127,7 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
 /// The tensor map of a lane, and its address if it is in global memory.
 fn load_map(x: &mut Exec, data: &Data, lane: usize) -> Result<(TensorMap, Option<u64>), Flow> {
     let at = x.addresses(data.map.base, data.map.wide, data.map.offset)[lane];
-    if at % TENSOR_MAP_ALIGN as u64 != 0 {
+    if !at.is_multiple_of(TENSOR_MAP_ALIGN as u64) {
         let message = format!("a tensor map at {at:#x}, which is not a multiple of {TENSOR_MAP_ALIGN}");
         return Err(misaligned(x, lane, message));
     }

@@ -123,7 +123,7 @@ impl GlobalMemory {
     fn place(&mut self, bytes: u64, align: u64) -> Option<u64> {
         let exactly = |from: u64| {
             let base = from.next_multiple_of(align);
-            if base % (2 * align) == 0 { base + align } else { base }
+            if base.is_multiple_of(2 * align) { base + align } else { base }
         };
         let base = exactly(self.next);
         if base.checked_add(bytes + GAP)? <= window::GLOBAL.end {

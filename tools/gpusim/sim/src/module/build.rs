@@ -433,9 +433,7 @@ fn names(body: &Body, into: &mut HashSet<String>) {
     fn each(operand: &Operand, into: &mut HashSet<String>) {
         match operand {
             Operand::Name(name) | Operand::Offset(name, _) => {
-                if !into.contains(name) {
-                    into.insert(name.clone());
-                }
+                into.insert(name.clone());
             }
             Operand::Vector(list) | Operand::List(list) => list.iter().for_each(|o| each(o, into)),
             Operand::Address(address) => {

@@ -33,26 +33,18 @@ use report::Record;
 const OPEN: &[(&str, &str)] = &[
     ("exact/matmul_f16_64x32x64_f16acc_sm90", SERIAL),
     ("fast/matmul_f16_64x32x64_f16acc_sm90", SERIAL),
-    ("plain/integers_32_sm_80", "vabsdiff4 is not there"),
-    ("plain/integers_32_sm_90a", "add.s16x2 is not there"),
     ("plain/integers_64_sm_80", "a 128-bit quotient is wrong"),
     ("plain/integers_64_sm_90a", "a 128-bit quotient is wrong"),
     ("plain/warp_intrinsics_sm_80", "a shuffle of f64 loses the upper word"),
     ("plain/warp_intrinsics_sm_90a", "a shuffle of f64 loses the upper word"),
 ];
 
-const SAME: &str = "Triton lets warps that hold copies of a value store them all to the same place";
 const SERIAL: &str = "the PTX moves accumulators before the wait; ptxas makes up for it by serialising wgmma";
 const SCOPE: &str = "a block-wide atomic on what several blocks use";
 
 /// Programs that break a rule of the memory model in a way that hardware forgives: some launch must be reported, and with
 /// checks off the results must be right.
 const REPORTED: &[(&str, &str)] = &[
-    ("attention_bf16_d128_64x64_causal_sm80", SAME),
-    ("matmul_tf32x3_32x32x32_sm80", SAME),
-    ("histogram_sm80", SAME),
-    ("row_stats_fp32_sm80", SAME),
-    ("row_stats_bf16_sm90", SAME),
     (
         "column_sum_locked_sm80",
         "Triton lets copies of a lane load what the lane itself stores, and not use it",

@@ -18,8 +18,7 @@ const TOOLKIT: &str =
 
 /// A ptxas: `PTXAS`, or that of a pinned toolkit under target/.
 fn ptxas() -> Option<PathBuf> {
-    let root =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(TOOLKIT);
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(TOOLKIT);
     std::env::var_os("PTXAS").map(PathBuf::from).or(Some(root)).filter(|path| path.exists())
 }
 
