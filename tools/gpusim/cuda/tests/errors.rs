@@ -199,7 +199,7 @@ fn bad_launch_configurations_are_reported() {
     assert_eq!(go([1, 1, 1], [1, 1, 1], 47 << 10), CUDA_SUCCESS);
     assert_eq!(go([1, 1, 1], [1, 1, 1], (47 << 10) + 1), CUDA_ERROR_INVALID_VALUE);
     assert_eq!(launch(bounded, [1; 3], [1; 3], 0, &mut []), CUDA_ERROR_INVALID_VALUE);
-    let mut bad = [1 as *mut std::ffi::c_void];
+    let mut bad = [std::ptr::without_provenance_mut::<std::ffi::c_void>(1)];
     assert_eq!(launch(bounded, [1; 3], [1; 3], 0, &mut bad), CUDA_ERROR_INVALID_VALUE);
 }
 

@@ -96,7 +96,8 @@ fn capture_records_and_launch_executes() {
 fn forbidden_calls_invalidate_the_capture() {
     let context = context();
     let stream = context.new_stream().unwrap();
-    let forbidden: [(&str, fn(sys::CUstream) -> sys::CUresult); 4] = [
+    type Call = fn(sys::CUstream) -> sys::CUresult;
+    let forbidden: [(&str, Call); 4] = [
         // SAFETY: valid handles and out-pointers to locals.
         ("synchronize", |stream| unsafe { sys::cuStreamSynchronize(stream) }),
         // SAFETY: as above.

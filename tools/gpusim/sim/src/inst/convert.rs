@@ -176,7 +176,7 @@ fn integers(
     if !sat && simple {
         let run = extension(narrow, is_wide(cx, operand(i, 1)?, from), register);
         let d = cx.dst(d, register)?;
-        return Ok(Inst { d, a: cx.src(operand(i, 1)?, from)?, ..Inst::new(run) });
+        return Ok(Inst { d, a: cx.src_of_any_width(operand(i, 1)?, from)?, ..Inst::new(run) });
     }
     lanewise(cx, (d, register), &[(operand(i, 1)?, from)], move |s| {
         num::int_to_int(s[0], from_int, to_int, sat)

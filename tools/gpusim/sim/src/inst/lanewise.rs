@@ -26,7 +26,7 @@ pub(super) fn is_wide(cx: &Lower, operand: &Operand, ty: Ty) -> bool {
 fn resolve(cx: &mut Lower, sources: &[(&Operand, Ty)]) -> Result<Vec<(Reg, bool, u64)>, LowerError> {
     let each = |(operand, ty): &(&Operand, Ty)| {
         let wide = is_wide(cx, operand, *ty);
-        Ok((cx.src(operand, *ty)?, wide, u64::MAX >> (64 - ty.bits())))
+        Ok((cx.src_of_any_width(operand, *ty)?, wide, u64::MAX >> (64 - ty.bits())))
     };
     sources.iter().map(each).collect()
 }

@@ -97,7 +97,7 @@ impl Lower<'_> {
         match operand {
             Operand::Name(name) => {
                 if let Some(info) = self.regs.get(name) {
-                    return self.fits(name, info, ty);
+                    return self.source(name, info, ty);
                 }
                 if name.starts_with('%') || name == "WARP_SZ" {
                     return self.special(name, ty);
@@ -112,7 +112,7 @@ impl Lower<'_> {
             Operand::Component(name, component) => {
                 let key = format!("{name}.{component}");
                 let info = self.regs.get(&key).ok_or_else(|| LowerError::Unresolved(key.clone()))?;
-                self.fits(&key, info, ty)
+                self.source(&key, info, ty)
             }
             Operand::Offset(name, _) => {
                 let symbol = self.symbol(operand)?;
@@ -153,6 +153,25 @@ impl Lower<'_> {
             return Err(LowerError::Invalid(format!("register {name} ({:?}) used as {ty:?}", info.ty)));
         }
         Ok(info.reg)
+    }
+
+    /// A source has as many slots as are read: a lane of a wider register lies elsewhere. Who takes wider registers asks for
+    /// them by their width.
+    fn source(&self, name: &str, info: &RegInfo, ty: Ty) -> Result<Reg, LowerError> {
+        if info.ty.slots() > ty.slots() {
+            return Err(LowerError::UnsupportedBecause(format!("{name}, a register wider than {ty:?}")));
+        }
+        self.fits(name, info, ty)
+    }
+
+    /// As [`Lower::src`] for who asks [`Lower::type_of`] how wide the register is, and reads it so.
+    pub(crate) fn src_of_any_width(&mut self, operand: &Operand, ty: Ty) -> Result<Reg, LowerError> {
+        if let Operand::Name(name) = operand
+            && let Some(info) = self.regs.get(name)
+        {
+            return self.fits(name, info, ty);
+        }
+        self.src(operand, ty)
     }
 
     /// The declared type of a register operand.

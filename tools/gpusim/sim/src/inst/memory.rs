@@ -83,6 +83,8 @@ struct Memory {
     space: MemSpace,
     access: Access,
     elements: Vec<Reg>,
+    /// Whether the elements of a store are 64-bit registers of which the lower bits count.
+    from_wide: bool,
     wide: bool,
     offset: i64,
     base: Reg,
@@ -116,8 +118,15 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
             vector.unwrap_or(1)
         )));
     }
+    // A store takes the lower bits of a wider register.
+    let wide_source = |cx: &Lower, e: &ast::Operand| cx.type_of(e).is_some_and(|ty| ty.bits() == 64);
+    let from_wide = store && ty.bits() <= 32 && list.iter().any(|e| wide_source(cx, e));
+    if from_wide && !list.iter().all(|e| wide_source(cx, e)) {
+        return Err(LowerError::UnsupportedBecause("a store of registers of different widths".into()));
+    }
+    let source = if from_wide { Ty::B64 } else { ty };
     let elements: Result<Vec<Reg>, _> =
-        list.iter().map(|e| if store { cx.src(e, ty) } else { cx.dst(e, ty) }).collect();
+        list.iter().map(|e| if store { cx.src(e, source) } else { cx.dst(e, ty) }).collect();
     let Address { base, wide, offset, place } = cx.address(address)?;
     if space == MemSpace::Param {
         // Parameters of calls and of device functions lie in the frame; only those of kernels in the parameter space.
@@ -131,7 +140,7 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
     let bytes = ty.bytes() * list.len() as u32;
     let strong = strong.map(|strong| Strong { element: ty.bytes(), ..strong });
     let access = Access { bytes, align: bytes, reads: !store, writes: store, strong };
-    Ok(Memory { space, access, elements: elements?, wide, offset, base, ty, read_only })
+    Ok(Memory { space, access, elements: elements?, from_wide, wide, offset, base, ty, read_only })
 }
 
 fn inst(memory: Memory, run: Run) -> Inst {
@@ -312,12 +321,15 @@ fn ld(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
 
 fn st(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let memory = decode(cx, i, true)?;
-    let run = match memory.ty.bits() {
-        8 => store!(u8, u32),
-        16 => store!(u16, u32),
-        32 => store!(u32, u32),
-        64 => store!(u64, u64),
-        128 => run_st128,
+    let run = match (memory.ty.bits(), memory.from_wide) {
+        (8, false) => store!(u8, u32),
+        (16, false) => store!(u16, u32),
+        (32, false) => store!(u32, u32),
+        (8, true) => store!(u8, u64),
+        (16, true) => store!(u16, u64),
+        (32, true) => store!(u32, u64),
+        (64, _) => store!(u64, u64),
+        (128, _) => run_st128,
         _ => return Err(LowerError::Unsupported),
     };
     Ok(inst(memory, run))

@@ -35,8 +35,6 @@ const OPEN: &[(&str, &str)] = &[
     ("fast/matmul_f16_64x32x64_f16acc_sm90", SERIAL),
     ("plain/integers_64_sm_80", "a 128-bit quotient is wrong"),
     ("plain/integers_64_sm_90a", "a 128-bit quotient is wrong"),
-    ("plain/warp_intrinsics_sm_80", "a shuffle of f64 loses the upper word"),
-    ("plain/warp_intrinsics_sm_90a", "a shuffle of f64 loses the upper word"),
 ];
 
 const SERIAL: &str = "the PTX moves accumulators before the wait; ptxas makes up for it by serialising wgmma";
