@@ -48,11 +48,11 @@ fn products_have_low_high_and_wide_parts() {
     let signed = |a: u32, b: u32| (a as i32 as i64 * b as i32 as i64) as u64;
     check("mul.lo.s32 %r3, %r1, %r2;", move |a, b| signed(a, b) as u32);
     check("mul.hi.s32 %r3, %r1, %r2;", move |a, b| (signed(a, b) >> 32) as u32);
-    check("mul.hi.u32 %r3, %r1, %r2;", |a, b| (a as u64 * b as u64 >> 32) as u32);
+    check("mul.hi.u32 %r3, %r1, %r2;", |a, b| ((a as u64 * b as u64) >> 32) as u32);
     check("mul.wide.s32 %d2, %r1, %r2; shr.u64 %d2, %d2, 16; mov.b64 {%r3, _}, %d2;", move |a, b| {
         (signed(a, b) >> 16) as u32
     });
-    check("mad.hi.u32 %r3, %r1, %r2, 5;", |a, b| ((a as u64 * b as u64 >> 32) as u32).wrapping_add(5));
+    check("mad.hi.u32 %r3, %r1, %r2, 5;", |a, b| (((a as u64 * b as u64) >> 32) as u32).wrapping_add(5));
     check("mul24.lo.s32 %r3, %r1, %r2;", |a, b| {
         let low = |v: u32| (((v & 0xFF_FFFF) ^ 0x80_0000) as i64) - 0x80_0000;
         (low(a) * low(b)) as u32

@@ -23,7 +23,7 @@ fn shared_memory_of_other_ctas_is_read_between_cluster_barriers() {
     for size in [2, 4] {
         let mut expected = vec![0xDEAD_BEEF; 128];
         for i in 0..size * 32 {
-            expected[i as usize] = (0..size).map(|cta| cta * 32 + (i % 32 ^ 31)).sum();
+            expected[i as usize] = (0..size).map(|cta| cta * 32 + ((i % 32) ^ 31)).sum();
         }
         reduction(SYNC, SYNC).cluster(size).gives(1, &expected);
         let weak = "barrier.cluster.arrive; barrier.cluster.wait;";
@@ -58,7 +58,7 @@ fn generic_addresses_reach_other_ctas_and_tell_their_rank() {
         selp.u32 %r10, 10, 0, %p1; selp.u32 %r11, 1, 0, %p2; add.u32 %r9, %r9, %r10; add.u32 %r9, %r9, %r11;
         ld.u32 %r7, [%d2]; mad.lo.u32 %r7, %r7, 100, %r9; {SYNC} st.global.u32 [%d6], %r7;"
     );
-    let expected: Vec<u32> = (0..64).map(|i| (i ^ 32) * 100 + 10 + (i / 32 ^ 1)).collect();
+    let expected: Vec<u32> = (0..64).map(|i| (i ^ 32) * 100 + 10 + ((i / 32) ^ 1)).collect();
     Case::new(body, vec![iota(1), out(64)]).cluster(2).gives(1, &expected);
 }
 
@@ -131,7 +131,7 @@ fn send(bytes: u32, wait: &str) -> Case {
 #[test]
 fn st_async_completes_on_the_receivers_mbarrier() {
     let w = "W: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 %p2, [%b], 0; @!%p2 bra W;";
-    let expected: Vec<u32> = (0..128).map(|i| (i / 32 + 3) % 4 * 32 + (i % 32 ^ 31)).collect();
+    let expected: Vec<u32> = (0..128).map(|i| (i / 32 + 3) % 4 * 32 + ((i % 32) ^ 31)).collect();
     send(128, w).gives(1, &expected);
     send(128, "").fails(&["race", "uninitialised read"]);
     send(132, w).fails(&["deadlock"]);

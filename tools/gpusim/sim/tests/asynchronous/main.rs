@@ -1,6 +1,6 @@
 //! Asynchronous copies, mbarriers, tensor maps and clusters: what each form does, pipelines under many seeds, and what is
 //! reported of wrong ones.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::type_complexity)]
 
 mod bulk;
 mod cluster;

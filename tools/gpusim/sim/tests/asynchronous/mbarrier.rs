@@ -93,7 +93,7 @@ fn ring(producer_parity: u32, consumer_parity: u32, empty_count: u32) -> Case {
 fn a_ring_hands_over_every_stage() {
     let mut expected = vec![0xDEAD_BEEF; 96];
     for t in 32..96 {
-        expected[t] = (0..10).map(|k| k * 32 + (t as u32 % 32 ^ 31)).sum();
+        expected[t] = (0..10).map(|k| k * 32 + ((t as u32 % 32) ^ 31)).sum();
     }
     ring(1, 0, 64).gives(0, &expected);
 }

@@ -52,9 +52,9 @@ fn load(map: TensorMap, buffer: Arg, corner: &[i32], words: u32, bytes: u32) -> 
 /// is exchanged by the row modulo 8, for 64 bytes by half the row modulo 4, for 32 bytes by a quarter of it modulo 2.
 fn swizzled(span: u32, row: u32, chunk: u32) -> u32 {
     let chunk = match span {
-        128 => chunk ^ row % 8,
-        64 => chunk ^ row / 2 % 4,
-        32 => chunk ^ row / 4 % 2,
+        128 => chunk ^ (row % 8),
+        64 => chunk ^ (row / 2 % 4),
+        32 => chunk ^ (row / 4 % 2),
         _ => chunk,
     };
     row * span / 16 + chunk

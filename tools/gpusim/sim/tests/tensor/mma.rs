@@ -107,7 +107,10 @@ fn place_a([m, _, k]: [usize; 3], bits: usize, lane: usize, i: usize) -> (usize,
         (16, 16, 16) => {
             (upper(i < 2 || (4..6).contains(&i)), thread * 2 + (i & 1) + if i >= 4 { 8 } else { 0 })
         }
-        (16, 16, 64) => (upper(i % 2 == 0), if i % 2 == 0 { i * 2 + thread } else { i * 2 - 2 + thread }),
+        (16, 16, 64) => (
+            upper(i.is_multiple_of(2)),
+            if i.is_multiple_of(2) { i * 2 + thread } else { i * 2 - 2 + thread },
+        ),
         (16, 16, 8) => (upper(i < 4), thread * 4 + (i & 3)),
         (16, 32, 8) => {
             (upper(i < 4 || (8..12).contains(&i)), thread * 4 + (i & 3) + if i >= 8 { 16 } else { 0 })

@@ -97,7 +97,7 @@ fn raw_image(rows: &[Vec<u64>], size: usize) -> Vec<u8> {
     for (r, row) in rows.iter().enumerate() {
         for (k, element) in row.iter().enumerate() {
             let byte = k * size;
-            let at = r * 128 + (byte / 16 ^ r % 8) * 16 + byte % 16;
+            let at = r * 128 + ((byte / 16) ^ (r % 8)) * 16 + byte % 16;
             image[at..at + size].copy_from_slice(&element.to_le_bytes()[..size]);
         }
     }

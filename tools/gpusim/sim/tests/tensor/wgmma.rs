@@ -24,7 +24,7 @@ impl Layout {
                 if self.transposed { (self.leading, self.stride) } else { (self.stride, self.leading) };
             return brick * across + byte / 16 * along + within * 16 + byte % 16;
         }
-        let piece = byte % self.width / 16 ^ within / (128 / self.width);
+        let piece = (byte % self.width / 16) ^ (within / (128 / self.width));
         let far = byte / self.width * self.leading;
         brick * self.stride + far + within * self.width + piece * 16 + byte % 16
     }
@@ -95,7 +95,6 @@ impl Case {
         if half {
             text += &format!(", {}", u8::from(self.b.transposed));
         }
-        assert!(d || !d);
         text
     }
 

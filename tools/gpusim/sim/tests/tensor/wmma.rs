@@ -42,7 +42,7 @@ fn check(shape: [usize; 3], [td, ta, tc]: [&str; 3], layouts: (bool, bool, bool)
         "f32" => "f32",
         _ => "b32",
     };
-    let mut text = head(if ta == "b1" || ta.ends_with('4') { "sm_80" } else { "sm_80" });
+    let mut text = head("sm_80");
     text += &format!(
         ".reg .{0} %ax<{na}>, %bx<{nb}>; .reg .{1} %cx<{nc}>; .reg .{2} %dx<{nd}>;\n",
         if ta == "f64" { "f64" } else { "b32" },

@@ -181,9 +181,9 @@ fn half(name: &str, format: Format, (a, b, c): (&Array, &Array, &Array), i: usiz
         "ge" => truth(p >= q),
         "neu" => truth(p != q),
         "swap" => (a.f(i ^ 1), 0.0),
-        "lows" => (if i % 2 == 0 { p } else { b.f(i - 1) }, 0.0),
-        "highs" => (if i % 2 == 0 { a.f(i + 1) } else { q }, 0.0),
-        "low3_high" => (if i % 2 == 0 { round((p as f32 * 3.0) as f64) } else { q }, 0.0),
+        "lows" => (if i.is_multiple_of(2) { p } else { b.f(i - 1) }, 0.0),
+        "highs" => (if i.is_multiple_of(2) { a.f(i + 1) } else { q }, 0.0),
+        "low3_high" => (if i.is_multiple_of(2) { round((p as f32 * 3.0) as f64) } else { q }, 0.0),
         _ => panic!("half function {name}"),
     }
 }
