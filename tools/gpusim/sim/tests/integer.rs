@@ -61,8 +61,8 @@ fn products_have_low_high_and_wide_parts() {
 
 #[test]
 fn division_by_zero_is_all_ones() {
-    check("div.u32 %r3, %r1, %r2;", |a, b| if b == 0 { u32::MAX } else { a / b });
-    check("rem.u32 %r3, %r1, %r2;", |a, b| if b == 0 { a } else { a - a / b * b });
+    check("div.u32 %r3, %r1, %r2;", |a, b| a.checked_div(b).unwrap_or(u32::MAX));
+    check("rem.u32 %r3, %r1, %r2;", |a, b| a.checked_rem(b).unwrap_or(a));
     check("div.s32 %r3, %r1, %r2;", |a, b| {
         if b == 0 { u32::MAX } else { (a as i32 as i64 / b as i32 as i64) as u32 }
     });

@@ -81,7 +81,7 @@ impl Case {
 
     /// The operands after D.
     fn operands(&self) -> String {
-        let (d, a, b) = self.scales;
+        let (_, a, b) = self.scales;
         let float = !matches!(self.types[1], "s8" | "u8" | "b1");
         let half = matches!(self.types[1], "f16" | "bf16");
         let mut text = if self.a.is_some() { "%da".to_owned() } else { vector("ax", 4) };
