@@ -1,6 +1,6 @@
 //! The one place where instructions get at memory: bounds, alignment, freed memory, and the seam of races and counters.
 
-use gpusim_check::AccessKind;
+use gpusim_check::{AccessKind, Scope};
 
 use super::observe::{Store, Stored, Told};
 use super::{Exec, Fault, FaultKind};
@@ -44,15 +44,6 @@ pub(crate) struct Strong {
     pub scope: Scope,
     /// Bytes of an element: of a vector each is an access of its own.
     pub element: u32,
-}
-
-/// Scope of a strong access or fence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
-    Cta,
-    Cluster,
-    Gpu,
-    Sys,
 }
 
 impl Access {

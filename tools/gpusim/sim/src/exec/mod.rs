@@ -22,7 +22,7 @@ mod step;
 mod totals;
 mod warp;
 
-pub(crate) use access::{Access, MemSpace, Scope, Strong};
+pub(crate) use access::{Access, MemSpace, Strong};
 pub(crate) use asynchronous::{SharedAt, checked_at, lanes};
 pub(crate) use barrier::{Arrival, Reduction};
 pub(crate) use context::Exec;

@@ -14,7 +14,7 @@ use gpusim_check::{
 
 use super::cta::ClusterState;
 use super::launch::LaunchState;
-use super::{Access, Exec, Fault, FaultKind, MemSpace, Scope, Strong, found};
+use super::{Access, Exec, Fault, FaultKind, MemSpace, Strong, found};
 use crate::Settings;
 use crate::inst::{Flow, Inst};
 use crate::memory::window;
@@ -64,17 +64,6 @@ fn rewrites(finding: &Finding) -> bool {
     }
 }
 
-impl From<Scope> for gpusim_check::Scope {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Cta => Self::Cta,
-            Scope::Cluster => Self::Cluster,
-            Scope::Gpu => Self::Gpu,
-            Scope::Sys => Self::Sys,
-        }
-    }
-}
-
 impl Strong {
     /// As the checks name it.
     pub(crate) fn kind(self, op: StrongOp) -> AccessKind {
@@ -84,7 +73,7 @@ impl Strong {
             (false, true) => Sem::Release,
             (true, true) => Sem::AcqRel,
         };
-        AccessKind::Strong { op, sem, scope: self.scope.into() }
+        AccessKind::Strong { op, sem, scope: self.scope }
     }
 }
 

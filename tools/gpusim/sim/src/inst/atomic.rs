@@ -2,15 +2,15 @@
 
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use gpusim_check::StrongOp;
+use gpusim_check::{Scope, StrongOp};
 use gpusim_num::format::Format;
 use gpusim_num::half::{Half, Modifiers};
 use gpusim_num::minmax;
 use gpusim_ptx::ast;
 
-use super::memory::{cache_hints, scope, space};
+use super::memory::{cache_hints, space};
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand};
-use crate::exec::{Access, Exec, MemSpace, Scope, Strong, Told};
+use crate::exec::{Access, Exec, MemSpace, Strong, Told};
 use crate::memory::window;
 
 pub(super) const TABLE: &[Entry] = &[("atom", atom), ("red", atom)];
@@ -46,14 +46,9 @@ fn atom(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let both = m.take("acq_rel");
     // No semantics means relaxed.
     let _ = relaxed;
-    let scope = scope(&mut m).unwrap_or(Scope::Gpu);
+    let scope = m.scope().unwrap_or(Scope::Gpu);
     cache_hints(&mut m);
-    let vector = m.find(|name| match name {
-        "v2" => Some(2),
-        "v4" => Some(4),
-        "v8" => Some(8),
-        _ => None,
-    });
+    let vector = m.vector();
     let op = m.find(|name| {
         let known = ["and", "or", "xor", "cas", "exch", "add", "inc", "dec", "min", "max"];
         known.into_iter().find(|op| *op == name)

@@ -36,19 +36,6 @@ fn run_fence(x: &mut Exec, i: &Inst) -> Flow {
     Flow::Next
 }
 
-/// The scope among the modifiers, by the names of `fence`.
-pub(super) fn scope(m: &mut Mods) -> Option<Scope> {
-    m.find(|name| {
-        Some(match name {
-            "cta" => Scope::Cta,
-            "cluster" => Scope::Cluster,
-            "gpu" => Scope::Gpu,
-            "sys" => Scope::Sys,
-            _ => return None,
-        })
-    })
-}
-
 fn fence(_: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
     if m.take("proxy") {
@@ -70,7 +57,7 @@ fn fence(_: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         (false, false, false, true) => Sem::Release,
         _ => return Err(LowerError::Unsupported),
     };
-    let scope = scope(&mut m).ok_or_else(|| LowerError::Invalid("a scope is missing".to_owned()))?;
+    let scope = m.needed_scope()?;
     m.end()?;
     Ok(inst(Fence { order: Some((sem, scope)), proxy: None }))
 }
@@ -93,7 +80,7 @@ fn proxy(i: &ast::Instruction, mut m: Mods) -> Result<Inst, LowerError> {
         if acquire == m.take("release") {
             return Err(LowerError::Unsupported);
         }
-        let scope = scope(&mut m).ok_or_else(|| LowerError::Invalid("a scope is missing".to_owned()))?;
+        let scope = m.needed_scope()?;
         if acquire {
             operand(i, 1)?;
         }
@@ -106,7 +93,7 @@ fn proxy(i: &ast::Instruction, mut m: Mods) -> Result<Inst, LowerError> {
         }
         m.take("sync_restrict::shared::cta");
         m.take("sync_restrict::shared::cluster");
-        let scope = scope(&mut m).unwrap_or(Scope::Cluster);
+        let scope = m.scope().unwrap_or(Scope::Cluster);
         fence.order = Some((if acquire { Sem::Acquire } else { Sem::Release }, scope));
         fence.proxy = Some(ProxyFence::AsyncShared);
     } else {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use gpusim_check::Scope;
 use gpusim_ptx::ast::{self, Operand, Space};
 
 use super::{Pred, Reg, Ty};
@@ -354,6 +355,34 @@ impl<'i> Mods<'i> {
     /// The first type.
     pub(crate) fn ty(&mut self) -> Result<Ty, LowerError> {
         self.find(Ty::parse).ok_or(LowerError::Unsupported)
+    }
+
+    /// The scope, if there is one.
+    pub(crate) fn scope(&mut self) -> Option<Scope> {
+        self.find(|name| {
+            Some(match name {
+                "cta" => Scope::Cta,
+                "cluster" => Scope::Cluster,
+                "gpu" => Scope::Gpu,
+                "sys" => Scope::Sys,
+                _ => return None,
+            })
+        })
+    }
+
+    /// The scope of what has to have one.
+    pub(crate) fn needed_scope(&mut self) -> Result<Scope, LowerError> {
+        self.scope().ok_or_else(|| LowerError::Invalid("a scope is missing".to_owned()))
+    }
+
+    /// Elements of a vector access, if it is one.
+    pub(crate) fn vector(&mut self) -> Option<usize> {
+        self.find(|name| match name {
+            "v2" => Some(2),
+            "v4" => Some(4),
+            "v8" => Some(8),
+            _ => None,
+        })
     }
 
     /// What is left, in order.

@@ -1,9 +1,10 @@
 //! `ld`, `st`, `ldu`, `prefetch` and its like.
 
+use gpusim_check::Scope;
 use gpusim_ptx::ast::{self, Space};
 
 use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
-use crate::exec::{Access, Exec, MemSpace, Scope, Stored, Strong};
+use crate::exec::{Access, Exec, MemSpace, Stored, Strong};
 
 pub(super) const TABLE: &[Entry] = &[
     ("ld", ld),
@@ -28,19 +29,6 @@ pub(crate) fn space(m: &mut Mods) -> MemSpace {
         })
     })
     .unwrap_or(MemSpace::Generic)
-}
-
-/// The scope among the modifiers.
-pub(crate) fn scope(m: &mut Mods) -> Option<Scope> {
-    m.find(|name| {
-        Some(match name {
-            "cta" => Scope::Cta,
-            "cluster" => Scope::Cluster,
-            "gpu" => Scope::Gpu,
-            "sys" => Scope::Sys,
-            _ => return None,
-        })
-    })
 }
 
 /// Crosses out cache operators, eviction priorities and prefetch sizes, which change no value. True if a cache policy
@@ -72,10 +60,7 @@ fn strength(m: &mut Mods) -> Result<Option<Strong>, LowerError> {
     if !(relaxed || acquire || release) {
         return Ok(None);
     }
-    match scope(m) {
-        Some(scope) => Ok(strong(acquire, release, scope)),
-        None => Err(LowerError::Invalid("a scope is missing".to_owned())),
-    }
+    Ok(strong(acquire, release, m.needed_scope()?))
 }
 
 /// A decoded load or store.
@@ -100,12 +85,7 @@ fn decode(cx: &mut Lower, i: &ast::Instruction, store: bool) -> Result<Memory, L
     let strong = strength(&mut m)?;
     let read_only = m.take("nc");
     cache_hints(&mut m);
-    let vector = m.find(|name| match name {
-        "v2" => Some(2),
-        "v4" => Some(4),
-        "v8" => Some(8),
-        _ => None,
-    });
+    let vector = m.vector();
     let ty = m.ty()?;
     m.end()?;
     let (address, value) =

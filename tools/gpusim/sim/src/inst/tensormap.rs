@@ -97,8 +97,7 @@ fn copy(cx: &mut Lower, i: &ast::Instruction, mut m: Mods) -> Result<Inst, Lower
     if !known.into_iter().all(|name| m.take(name)) || cx.literal(operand(i, 2)?) != Some(128) {
         return Err(LowerError::Unsupported);
     }
-    let scope =
-        super::fence::scope(&mut m).ok_or_else(|| LowerError::Invalid("a scope is missing".to_owned()))?;
+    let scope = m.needed_scope()?;
     m.end()?;
     let (to, from) = (cx.address(operand(i, 0)?)?, cx.address(operand(i, 1)?)?);
     Ok(Inst { a: to.base, b: from.base, ..Inst::new(run_copy).with_data(Copy { to, from, scope }) })
