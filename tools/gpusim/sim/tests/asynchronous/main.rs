@@ -6,5 +6,7 @@ mod bulk;
 mod cluster;
 mod copy_async;
 mod mbarrier;
+#[path = "../common/ptxas.rs"]
+mod ptxas;
 mod run;
 mod tensor;

@@ -1,12 +1,12 @@
 //! Running one kernel on fresh devices, under many seeds.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use gpusim::tensor_map::TensorMap;
 use gpusim::{Device, Launch, LaunchError, Schedule, Settings};
+
+use super::ptxas;
 
 pub const SEEDS: u64 = 20;
 
@@ -180,31 +180,11 @@ pub fn wait(at: &str, parity: &str) -> String {
     )
 }
 
-/// `ptxas`, if there is one: in the variable `PTXAS`, or among the installed toolkits.
-fn ptxas() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("PTXAS") {
-        return Some(path.into());
-    }
-    let toolkits = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../target/toolchain");
-    let inside = std::fs::read_dir(toolkits).ok().into_iter().flatten().flatten();
-    let installed =
-        inside.map(|entry| entry.path().join("lib/python3.11/site-packages/nvidia/cu13/bin/ptxas"));
-    installed.chain([PathBuf::from("/usr/local/cuda/bin/ptxas")]).find(|path| path.exists())
-}
-
-/// Where a ptxas is found, it must take what the tests run.
+/// ptxas must take what the tests run.
 fn assemble(ptx: &str) {
     static SEEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Default::default);
-    static PTXAS: LazyLock<Option<PathBuf>> = LazyLock::new(ptxas);
-    let Some(ptxas) = PTXAS.as_ref() else { return };
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !seen.insert(ptx.to_owned()) {
-        return;
+    let new = SEEN.lock().unwrap_or_else(PoisonError::into_inner).insert(ptx.to_owned());
+    if new && let Err(error) = ptxas::assemble(ptx, &[]) {
+        panic!("{error}\n{ptx}");
     }
-    let file = std::env::temp_dir().join(format!("gpusim-async-{}-{}.ptx", std::process::id(), seen.len()));
-    drop(seen);
-    std::fs::write(&file, ptx).unwrap();
-    let done = Command::new(ptxas).args(["-arch=sm_90a", "-o", "/dev/null"]).arg(&file).output().unwrap();
-    std::fs::remove_file(&file).unwrap();
-    assert!(done.status.success(), "{}\n{ptx}", String::from_utf8_lossy(&done.stderr));
 }

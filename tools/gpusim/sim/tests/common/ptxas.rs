@@ -1,9 +1,13 @@
 //! The assembler's opinion of the PTX that tests run.
+// A program takes what it needs: `assemble` for texts as it makes them, or `collect` and `accepts_what_tests_run`.
+#![allow(dead_code)]
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Names the folder into which [`collect`] writes.
 const FOLDER: &str = "GPUSIM_TEST_PTX";
@@ -19,28 +23,21 @@ pub fn collect(ptx: &str) {
 
 /// Runs all other tests of this program once more, and ptxas on every module that they gave to [`collect`].
 pub fn accepts_what_tests_run(this_test: &str) {
-    let ptxas = ptxas();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ptx-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for PTX");
     let program = std::env::current_exe().expect("the program's own path");
     let status = Command::new(program)
         .args(["--skip", this_test, "--quiet"])
         .env(FOLDER, &folder)
-        .stdout(std::process::Stdio::null())
+        .stdout(Stdio::null())
         .status()
         .expect("the test program starts");
     let mut refused = Vec::new();
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).expect("the folder").flatten() {
         let text = std::fs::read_to_string(entry.path()).expect("PTX");
-        let target = text.split(".target").nth(1).and_then(|rest| rest.split([',', '\n']).next());
-        let output = Command::new(&ptxas)
-            .args(["-O0", "-arch", target.unwrap_or("sm_90a").trim(), "-o", "/dev/null"])
-            .arg(entry.path())
-            .output()
-            .expect("ptxas starts");
-        if !output.status.success() {
-            refused.push(format!("{}\n{text}", String::from_utf8_lossy(&output.stderr)));
+        if let Err(error) = assemble_file(&entry.path(), &text, &["-O0"]) {
+            refused.push(format!("{error}\n{text}"));
         }
         count += 1;
     }
@@ -48,6 +45,34 @@ pub fn accepts_what_tests_run(this_test: &str) {
     assert!(refused.is_empty(), "ptxas refuses {} of {count}:\n{}", refused.len(), refused.join("\n"));
     assert!(count > 0, "no PTX was collected");
     assert!(status.success(), "the tests failed when they ran once more");
+}
+
+/// What ptxas has against a module, if anything. It assembles for the first of the module's targets.
+pub fn assemble(ptx: &str, options: &[&str]) -> Result<(), String> {
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("assembled-{}-{number}.ptx", std::process::id());
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, ptx).expect("the folder can be written to");
+    let result = assemble_file(&file, ptx, options);
+    std::fs::remove_file(&file).expect("the file goes");
+    result
+}
+
+fn assemble_file(file: &Path, ptx: &str, options: &[&str]) -> Result<(), String> {
+    static PTXAS: LazyLock<String> = LazyLock::new(ptxas);
+    let target =
+        ptx.split(".target").nth(1).and_then(|rest| rest.split([',', '\n']).next()).expect("a target");
+    let output = Command::new(&*PTXAS)
+        .args(options)
+        .args(["-arch", target.trim(), "-o", "/dev/null"])
+        .arg(file)
+        .output()
+        .expect("ptxas starts");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
+    }
 }
 
 /// The assembler of a toolkit on PATH, or of the one that tools/toolchain.sh finds.

@@ -1,9 +1,8 @@
 //! Instruction forms, each run in a kernel of its own over many operands, and what must come out.
 
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use gpusim::{Device, Launch, Settings};
+
+use super::ptxas;
 
 /// A register, by its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,48 +175,14 @@ pub fn check(forms: Vec<Form>) {
     check_with(forms, &Settings::default());
 }
 
-/// The `ptxas` of a toolkit: on PATH, or what `tools/toolchain.sh` has installed.
-fn ptxas() -> Option<String> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
-    let script = format!("{root}/tools/toolchain.sh");
-    let run = |path: &str| {
-        let works = Command::new(path).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        works.is_ok_and(|status| status.success())
-    };
-    if run("ptxas") {
-        return Some("ptxas".to_owned());
-    }
-    // Installing one is not a test's business.
-    if !std::path::Path::new(&format!("{root}/target/toolchain")).exists() {
-        return None;
-    }
-    let output = Command::new("bash").arg(script).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let path = format!("{}/bin/ptxas", text.lines().last()?);
-    run(&path).then_some(path)
-}
-
 /// Assembles all forms, by target.
 pub fn assemble(forms: &[Form]) {
-    let Some(ptxas) = ptxas() else {
-        println!("skipped: no ptxas");
-        return;
-    };
     for target in ["sm_90a", "sm_100a"] {
         let mut text = head(target);
         for (n, form) in forms.iter().filter(|form| form.target == target).enumerate() {
             text += &form.kernel(&format!("k{n}"));
         }
-        static FILES: AtomicUsize = AtomicUsize::new(0);
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gpusim-float-{}-{number}.ptx", std::process::id()));
-        std::fs::write(&path, &text).unwrap();
-        let output = Command::new(&ptxas)
-            .args(["-O0", "-arch", target, "-o", "/dev/null"])
-            .arg(&path)
-            .output()
-            .unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let Err(errors) = ptxas::assemble(&text, &["-O0"]) else { continue };
         let lines: Vec<&str> = text.lines().collect();
         let mut message = String::new();
         for error in errors.lines() {
@@ -225,7 +190,6 @@ pub fn assemble(forms: &[Form]) {
                 error.split("line ").nth(1).and_then(|rest| rest.split(';').next()?.parse::<usize>().ok());
             message += &format!("{error}\n    {}\n", line.and_then(|n| lines.get(n - 1)).unwrap_or(&""));
         }
-        let _ = std::fs::remove_file(&path);
-        assert!(output.status.success(), "{message}");
+        panic!("{message}");
     }
 }

@@ -11,5 +11,7 @@ mod fuse;
 mod halves;
 mod harness;
 mod oracle;
+#[path = "../common/ptxas.rs"]
+mod ptxas;
 mod select;
 mod values;

@@ -6,6 +6,8 @@ mod elements;
 mod hazards;
 mod mma;
 mod mmasim;
+#[path = "../common/ptxas.rs"]
+mod ptxas;
 mod run;
 mod wgmma;
 mod wmma;

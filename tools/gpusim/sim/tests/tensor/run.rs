@@ -1,10 +1,8 @@
 //! Kernels made of one instruction: registers in, registers out.
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use gpusim::{Arithmetic, Device, Launch, LaunchError, Settings};
+
+use super::ptxas;
 
 pub const MODES: [Arithmetic; 2] = [Arithmetic::Fast, Arithmetic::Exact];
 
@@ -12,34 +10,11 @@ pub fn settings(arithmetic: Arithmetic) -> Settings {
     Settings { arithmetic, ..Settings::default() }
 }
 
-/// Where tools/toolchain.sh puts the pinned one.
-const TOOLKIT: &str =
-    "../../../target/toolchain/cuda-13.0.88/lib/python3.11/site-packages/nvidia/cu13/bin/ptxas";
-
-/// A ptxas: `PTXAS`, or that of a pinned toolkit under target/.
-fn ptxas() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(TOOLKIT);
-    std::env::var_os("PTXAS").map(PathBuf::from).or(Some(root)).filter(|path| path.exists())
-}
-
-/// ptxas must take the PTX, where there is one.
+/// ptxas must take the PTX.
 pub fn assemble(ptx: &str) {
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let Some(ptxas) = ptxas() else { return };
-    let target = ptx.lines().find_map(|line| line.strip_prefix(".target ")).expect("a target");
-    let name = format!("tensor-{}-{}.ptx", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    let file = std::env::temp_dir().join(name);
-    std::fs::write(&file, ptx).unwrap();
-    // sm_75 of PTX is assembled for a later architecture where the assembler has dropped the former.
-    let arch = format!("-arch={}", target.trim());
-    let out = Command::new(ptxas).args([&*arch, "-o", "/dev/null"]).arg(&file).output().unwrap();
-    std::fs::remove_file(&file).unwrap();
-    assert!(
-        out.status.success(),
-        "ptxas: {}{}\n{ptx}",
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    );
+    if let Err(error) = ptxas::assemble(ptx, &[]) {
+        panic!("{error}\n{ptx}");
+    }
 }
 
 /// The beginning of a kernel with three parameters.
