@@ -255,6 +255,7 @@ impl CpuLinear {
         offsets: &[usize],
         then: Then,
     ) {
+        assert!(range.end <= x.count && range.end <= offsets.len() && columns.end <= self.outputs);
         let mut first = 0;
         for block in &self.blocks {
             let outputs = block.outputs();
