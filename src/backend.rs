@@ -101,6 +101,18 @@ impl Heads {
     }
 }
 
+/// What a linear map is for. A backend may keep its outputs in the order that suits the operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// Outputs in the order of the weights: [`Backend::project`], [`Backend::project_add`], the head.
+    #[default]
+    Plain,
+    /// `[q | k | v]` of these heads: [`Backend::qkv`].
+    Qkv(Heads),
+    /// `[gate | up]`: [`Backend::gate_up`].
+    GateUp,
+}
+
 /// A linear map as the checkpoint holds it: `y = W · (norm? RMSNorm(x, gain) : x) + b`.
 ///
 /// `weights` are stacked along the output: `q, k, v` are one map, and so are `gate, up`.
@@ -112,6 +124,8 @@ pub struct LinearSpec<'a> {
     pub weights: &'a [&'a Tensor],
     /// Bias, `[Σ out_i]`.
     pub bias: Option<&'a Tensor>,
+    /// What it is for.
+    pub layout: Layout,
 }
 
 /// Keys and values of one sequence through the layers of one stack; grows with context.

@@ -26,7 +26,16 @@ pub enum Error {
     /// The tokenizer could not be loaded or refused its input.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
-    /// The backend cannot do this, or ran out of something.
+    /// There is no device to run on: no driver, no GPU, or one too old.
+    #[error("no device: {0}")]
+    NoDevice(String),
+    /// Memory ran out; nothing was changed, and a smaller request may succeed.
+    #[error("out of memory on {0}")]
+    OutOfMemory(String),
+    /// The backend has no kernel for this configuration; the message says what it has kernels for.
+    #[error("unsupported: {0}")]
+    Unsupported(String),
+    /// The backend failed.
     #[error("backend: {0}")]
     Backend(String),
 }

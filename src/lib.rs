@@ -2,9 +2,12 @@
 #![deny(missing_docs)]
 
 pub mod backend;
+mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 pub mod generate;
 pub mod model;

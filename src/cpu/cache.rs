@@ -2,8 +2,8 @@
 
 use super::memory::Aligned;
 use crate::backend::{Heads, KvCache};
+use crate::check;
 use crate::checkpoint::Dtype;
-use crate::cpu::check;
 use crate::error::{Error, Result};
 
 /// Keys and values of one sequence through the layers of one stack.

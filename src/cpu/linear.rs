@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use super::check;
 use super::math;
 use super::memory::Aligned;
 use super::pack::Packed;
@@ -11,6 +10,7 @@ use super::product::{self, Product, Rows, Then};
 use super::simd::Isa;
 use super::threads::{Shared, Threads};
 use crate::backend::{LinearSpec, RowMap};
+use crate::check;
 use crate::checkpoint::{Dtype, Tensor};
 use crate::error::{Error, Result};
 

@@ -6,7 +6,6 @@
 
 mod attention;
 mod cache;
-mod check;
 mod dots;
 pub mod limits;
 mod linear;

@@ -8,8 +8,9 @@ use super::memory::{Aligned, Plain};
 use super::product::Then;
 use super::simd::Element;
 use super::threads::Shared;
-use super::{CpuBackend, CpuBuffer, CpuCache, CpuLinear, check};
+use super::{CpuBackend, CpuBuffer, CpuCache, CpuLinear};
 use crate::backend::{Attention, Heads, RowMap};
+use crate::check;
 use crate::error::{Error, Result};
 
 /// A geometry must be possible.

@@ -1,6 +1,6 @@
 //! One level of the decoder: a converter and a local stack that sees nothing outside its chunk.
 
-use crate::backend::{Attention, Backend, LinearSpec, RowMap};
+use crate::backend::{Attention, Backend, Layout, LinearSpec, RowMap};
 use crate::checkpoint::Checkpoint;
 use crate::config::Level;
 use crate::error::Result;
@@ -49,6 +49,7 @@ impl<B: Backend> DecoderLevel<B> {
                 norm: None,
                 weights: &[get("converter.weight")?],
                 bias: Some(get("converter.bias")?),
+                layout: Layout::Plain,
             })?,
             stack: Stack::load(backend, checkpoint, &prefix, config.level(l).decoder_layers)?,
             width: config.hidden_size,

@@ -1,6 +1,6 @@
 //! One level of the encoder: `X_l = F_l(chunk_l(X_{l-1}))`.
 
-use crate::backend::{Attention, Backend, LinearSpec, RowMap};
+use crate::backend::{Attention, Backend, Layout, LinearSpec, RowMap};
 use crate::checkpoint::Checkpoint;
 use crate::config::Chunker;
 use crate::error::Result;
@@ -29,6 +29,7 @@ impl<B: Backend> EncoderLevel<B> {
                     norm: Some((get("norm.weight")?, config.rms_norm_eps)),
                     weights: &[get("proj.weight")?],
                     bias: Some(get("proj.bias")?),
+                    layout: Layout::Plain,
                 })?)
             }
         };

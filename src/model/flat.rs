@@ -1,6 +1,6 @@
 //! The flat baseline: one LLaMA stack over tokens with its own growing KV cache.
 
-use crate::backend::{Attention, Backend, KvCache, LinearSpec, RowMap};
+use crate::backend::{Attention, Backend, KvCache, Layout, LinearSpec, RowMap};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::error::Result;
@@ -35,6 +35,7 @@ impl<B: Backend> Flat<B> {
                 norm: None,
                 weights: &[checkpoint.get("lm_head.weight")?],
                 bias: None,
+                layout: Layout::Plain,
             })?,
             config,
         })

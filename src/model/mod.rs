@@ -16,7 +16,7 @@ pub(crate) use decoder::{Content, LocalBuffer};
 pub use flat::{Flat, FlatState};
 pub use state::{Carry, State};
 
-use crate::backend::{Backend, LinearSpec};
+use crate::backend::{Backend, Layout, LinearSpec};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Condition, Config};
 use crate::error::Result;
@@ -60,6 +60,7 @@ impl<B: Backend> Photon<B> {
                 norm: None,
                 weights: &[checkpoint.get("lm_head.weight")?],
                 bias: None,
+                layout: Layout::Plain,
             })?,
             width: config.hidden_size,
             condition: config.condition,

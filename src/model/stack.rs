@@ -1,6 +1,6 @@
 //! A LLaMA stack: pre-norm attention and SwiGLU layers, residuals, one final norm.
 
-use crate::backend::{Attention, Backend, Heads, LinearSpec};
+use crate::backend::{Attention, Backend, Heads, Layout, LinearSpec};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 
@@ -30,20 +30,27 @@ impl<B: Backend> Stack<B> {
         let eps = config.rms_norm_eps;
         let layer = |i: usize| -> Result<Layer<B>> {
             let get = |name: &str| checkpoint.get(&format!("{prefix}layers.{i}.{name}.weight"));
-            let normed = |norm: &str, weights: &[&str]| -> Result<B::Linear> {
+            let normed = |norm: &str, weights: &[&str], layout| -> Result<B::Linear> {
                 let weights = weights.iter().map(|w| get(w)).collect::<Result<Vec<_>>>()?;
-                backend.linear(LinearSpec { norm: Some((get(norm)?, eps)), weights: &weights, bias: None })
+                let norm = Some((get(norm)?, eps));
+                backend.linear(LinearSpec { norm, weights: &weights, bias: None, layout })
             };
             let plain = |weight: &str| -> Result<B::Linear> {
-                backend.linear(LinearSpec { norm: None, weights: &[get(weight)?], bias: None })
+                let layout = Layout::Plain;
+                backend.linear(LinearSpec { norm: None, weights: &[get(weight)?], bias: None, layout })
             };
             Ok(Layer {
                 qkv: normed(
                     "input_layernorm",
                     &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+                    Layout::Qkv(heads(config)),
                 )?,
                 output: plain("self_attn.o_proj")?,
-                gate_up: normed("post_attention_layernorm", &["mlp.gate_proj", "mlp.up_proj"])?,
+                gate_up: normed(
+                    "post_attention_layernorm",
+                    &["mlp.gate_proj", "mlp.up_proj"],
+                    Layout::GateUp,
+                )?,
                 down: plain("mlp.down_proj")?,
             })
         };

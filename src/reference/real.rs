@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Sub};
 
-use half::bf16;
+use half::{bf16, f16};
 
 /// The arithmetic inside one operation.
 pub trait Wide:
@@ -113,6 +113,16 @@ impl Real for bf16 {
     }
     fn round(value: f32) -> Self {
         bf16::from_f32(value)
+    }
+}
+
+impl Real for f16 {
+    type Wide = f32;
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+    fn round(value: f32) -> Self {
+        f16::from_f32(value)
     }
 }
 

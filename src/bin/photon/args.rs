@@ -44,6 +44,8 @@ pub enum Device {
     Auto,
     /// Threads and SIMD
     Cpu,
+    /// An NVIDIA GPU (in builds with the feature `cuda`)
+    Cuda,
 }
 
 /// How weights and caches are stored in memory.
@@ -51,6 +53,8 @@ pub enum Device {
 pub enum Storage {
     F32,
     Bf16,
+    /// cuda only
+    F16,
 }
 
 impl From<Storage> for Dtype {
@@ -58,6 +62,7 @@ impl From<Storage> for Dtype {
         match storage {
             Storage::F32 => Dtype::F32,
             Storage::Bf16 => Dtype::Bf16,
+            Storage::F16 => Dtype::F16,
         }
     }
 }

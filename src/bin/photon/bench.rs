@@ -10,7 +10,7 @@ use photon_kernels::generate::{Bottleneck, Engine, Request};
 use photon_kernels::presets::preset;
 use photon_kernels::sampling::{Sampling, philox4x32_10};
 
-use crate::args::{BenchArgs, Device};
+use crate::args::BenchArgs;
 use crate::{args, engine, memory, output};
 
 #[derive(serde::Serialize)]
@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let (prompt, new) = args.lengths();
     let checkpoint = Checkpoint::random(&config, 0, args.dtype.into())?;
     let weight_bytes = checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum();
-    let engine = engine::open(checkpoint, Device::Cpu, Some(args.dtype), args.threads)?;
+    let engine = engine::on_cpu(checkpoint, Some(args.dtype), args.threads)?;
     let vocabulary = config.vocab_size as u32;
     let token = |sequence: u32, at: u32| philox4x32_10([at, 0, 0, 0], [sequence, 1])[0] % vocabulary;
     let requests: Vec<Request> = (0..args.batch as u32)

@@ -1,25 +1,63 @@
 //! From arguments to an engine: the device, the storage type, the mode.
 
 use indicatif::{ProgressBar, ProgressStyle};
+#[cfg(not(feature = "cuda"))]
+use photon_kernels::Error;
 use photon_kernels::Result;
+use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::cpu::{CpuBackend, CpuOptions};
+#[cfg(feature = "cuda")]
+use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Engine, Mode};
 
 use crate::args;
 
-/// The engine that runs a checkpoint, which is released: the engine has its own copy of the matrices.
-pub fn open(
+/// What is done with an engine, on whatever backend it runs.
+pub trait Job {
+    /// Does it.
+    fn run<B: Backend>(self, engine: &Engine<B>) -> Result<()>;
+}
+
+/// Runs a job on the device that was asked for. The checkpoint is released first: the engine has its own copy of the matrices.
+pub fn run(
     checkpoint: Checkpoint,
     device: args::Device,
     dtype: Option<args::Storage>,
+    job: impl Job,
+) -> Result<()> {
+    match device {
+        args::Device::Cpu => job.run(&on_cpu(checkpoint, dtype, None)?),
+        #[cfg(feature = "cuda")]
+        args::Device::Cuda => job.run(&on_cuda(checkpoint, dtype)?),
+        #[cfg(not(feature = "cuda"))]
+        args::Device::Cuda => Err(Error::argument(
+            "--device cuda: this program was built without it; build with --features cuda, or use --device cpu",
+        )),
+        #[cfg(feature = "cuda")]
+        args::Device::Auto if dtype != Some(args::Storage::F32) && CudaBackend::present() => {
+            job.run(&on_cuda(checkpoint, dtype)?)
+        }
+        args::Device::Auto => job.run(&on_cpu(checkpoint, dtype, None)?),
+    }
+}
+
+/// An engine on the CPU.
+pub fn on_cpu(
+    checkpoint: Checkpoint,
+    dtype: Option<args::Storage>,
     threads: Option<usize>,
 ) -> Result<Engine<CpuBackend>> {
-    // `auto` is the CPU while there is no other device.
-    let (args::Device::Auto | args::Device::Cpu) = device;
     let stored = if checkpoint.dtype() == Dtype::Bf16 { Dtype::Bf16 } else { Dtype::F32 };
     let dtype = dtype.map_or(stored, Dtype::from);
     Engine::new(CpuBackend::new(CpuOptions { dtype, threads, isa: None })?, &checkpoint)
+}
+
+#[cfg(feature = "cuda")]
+fn on_cuda(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CudaBackend>> {
+    let stored = if checkpoint.dtype() == Dtype::F16 { Dtype::F16 } else { Dtype::Bf16 };
+    let dtype = dtype.map_or(stored, Dtype::from);
+    Engine::new(CudaBackend::new(CudaOptions { dtype, ..CudaOptions::default() })?, &checkpoint)
 }
 
 /// `--mode` and `--refresh` together.

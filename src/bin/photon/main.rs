@@ -51,8 +51,16 @@ fn main() -> ExitCode {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error.to_string());
-            ExitCode::from(if matches!(error, Error::Backend(_)) { FAILED } else { BAD_INPUT })
+            ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+/// Whether the machine or the input is to blame.
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Backend(_) | Error::NoDevice(_) | Error::OutOfMemory(_) => FAILED,
+        _ => BAD_INPUT,
     }
 }
 

@@ -1,7 +1,9 @@
 //! `photon score`.
 
 use photon_kernels::Result;
+use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::Checkpoint;
+use photon_kernels::generate::{Engine, Mode};
 
 use crate::args::ScoreArgs;
 use crate::{engine, input, output};
@@ -26,23 +28,36 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         }
         (None, ids) => (input::tokens(ids.as_deref().unwrap_or(""), checkpoint.config().vocab_size)?, None),
     };
-    let engine = engine::open(checkpoint, args.device, args.dtype, None)?;
-    let bar = engine::bar("score");
-    let logprobs = engine.score(&tokens, mode, args.prompt_tokens, &mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    })?;
-    bar.finish_and_clear();
-    let nll: f64 = -logprobs.iter().copied().map(f64::from).sum::<f64>();
-    let nll_per_token = if tokens.is_empty() { 0.0 } else { nll / tokens.len() as f64 };
-    let bits_per_byte = bytes.map(|bytes| nll / std::f64::consts::LN_2 / bytes as f64);
-    if args.json {
-        return output::json(&Json { logprobs, nll_per_token, bits_per_byte });
-    }
-    output::line(&format!("{} tokens, mode {mode}", tokens.len()))?;
-    output::line(&format!("{nll_per_token:.4} nats per token"))?;
-    match bits_per_byte {
-        Some(bits) => output::line(&format!("{bits:.4} bits per byte")),
-        None => Ok(()),
+    engine::run(checkpoint, args.device, args.dtype, Job { args, mode, tokens, bytes })
+}
+
+struct Job<'a> {
+    args: &'a ScoreArgs,
+    mode: Mode,
+    tokens: Vec<u32>,
+    bytes: Option<usize>,
+}
+
+impl engine::Job for Job<'_> {
+    fn run<B: Backend>(self, engine: &Engine<B>) -> Result<()> {
+        let Job { args, mode, tokens, bytes } = self;
+        let bar = engine::bar("score");
+        let logprobs = engine.score(&tokens, mode, args.prompt_tokens, &mut |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        let nll: f64 = -logprobs.iter().copied().map(f64::from).sum::<f64>();
+        let nll_per_token = if tokens.is_empty() { 0.0 } else { nll / tokens.len() as f64 };
+        let bits_per_byte = bytes.map(|bytes| nll / std::f64::consts::LN_2 / bytes as f64);
+        if args.json {
+            return output::json(&Json { logprobs, nll_per_token, bits_per_byte });
+        }
+        output::line(&format!("{} tokens, mode {mode}", tokens.len()))?;
+        output::line(&format!("{nll_per_token:.4} nats per token"))?;
+        match bits_per_byte {
+            Some(bits) => output::line(&format!("{bits:.4} bits per byte")),
+            None => Ok(()),
+        }
     }
 }

@@ -32,7 +32,7 @@ fn misshapen_weights_are_refused() {
         norm: Option<(&'a Tensor, f64)>,
         bias: Option<&'a Tensor>,
     ) -> LinearSpec<'a> {
-        LinearSpec { norm, weights, bias }
+        LinearSpec { norm, weights, bias, layout: Layout::Plain }
     }
     refused(b.linear(spec(&[], None, None)), "weights");
     refused(b.linear(spec(&[&w, &odd], None, None)), "odd");

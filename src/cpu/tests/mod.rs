@@ -7,7 +7,7 @@ mod memory;
 mod projection;
 mod rows;
 
-use crate::backend::{Backend, Heads, LinearSpec};
+use crate::backend::{Backend, Heads, Layout, LinearSpec};
 use crate::checkpoint::{Dtype, Tensor};
 use crate::cpu::{CpuBackend, CpuBuffer, CpuLinear, CpuOptions, Isa};
 
@@ -60,7 +60,7 @@ fn tensor(name: &str, shape: &[usize], values: &[f32]) -> Tensor {
 
 fn plain(backend: &CpuBackend, outputs: usize, inputs: usize, weights: &[f32]) -> CpuLinear {
     let weight = tensor("w", &[outputs, inputs], weights);
-    backend.linear(LinearSpec { norm: None, weights: &[&weight], bias: None }).unwrap()
+    backend.linear(LinearSpec { norm: None, weights: &[&weight], bias: None, layout: Layout::Plain }).unwrap()
 }
 
 fn buffer(backend: &CpuBackend, values: &[f32]) -> CpuBuffer {

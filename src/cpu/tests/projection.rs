@@ -47,6 +47,7 @@ impl Case {
                 norm: gain.as_ref().map(|gain| (gain, 1e-5)),
                 weights: &blocks.iter().collect::<Vec<_>>(),
                 bias: bias.as_ref(),
+                layout: Layout::Plain,
             })
             .unwrap()
     }

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use photon_kernels::backend::{Backend, LinearSpec, RowMap};
+use photon_kernels::backend::{Backend, Layout, LinearSpec, RowMap};
 use photon_kernels::checkpoint::{Dtype, Tensor};
 use photon_kernels::cpu::{CpuBackend, CpuOptions, limits};
 
@@ -72,7 +72,9 @@ fn ours(c: &mut Criterion, lines: &RefCell<Vec<Line>>, threads: usize, dtype: Dt
                 // A conversion there and back copies the tensor.
                 let other = if dtype == Dtype::F32 { Dtype::F16 } else { Dtype::F32 };
                 let weight = weight.to_dtype(other).to_dtype(dtype);
-                backend.linear(LinearSpec { norm: None, weights: &[&weight], bias: None }).expect("a map")
+                backend
+                    .linear(LinearSpec { norm: None, weights: &[&weight], bias: None, layout: Layout::Plain })
+                    .expect("a map")
             })
             .collect();
         for m in ROWS {

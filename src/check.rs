@@ -145,7 +145,7 @@ pub(crate) fn apart(
 }
 
 /// `lanes` name caches, each at most once and in ascending order.
-pub(super) fn ascending(name: &str, lanes: &[usize], caches: usize) -> Result<()> {
+pub(crate) fn ascending(name: &str, lanes: &[usize], caches: usize) -> Result<()> {
     for (i, &lane) in lanes.iter().enumerate() {
         if lane >= caches {
             return Err(Error::argument(format!("{name}[{i}] is {lane}, but there are {caches} caches")));

@@ -1,0 +1,24 @@
+// Asynchronous copies from global to shared memory, 16 bytes a lane.
+#pragma once
+
+#include <stdint.h>
+
+namespace photon {
+
+__device__ __forceinline__ uint32_t shared_address(const void *p) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+// The first `bytes` (0 to 16) of 16 bytes at `global`; the others become zero. Reads nothing beyond them.
+__device__ __forceinline__ void copy_16(uint32_t shared, const void *global, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+}
+
+__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits until at most `Pending` of the groups committed by this thread are unfinished.
+template <int Pending> __device__ __forceinline__ void copy_wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+}  // namespace photon

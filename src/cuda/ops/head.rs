@@ -1,0 +1,161 @@
+//! Logits and what is done with them: drawing tokens, log-probabilities.
+
+use super::device::{CudaBackend, failed, refused};
+use super::linear::{CudaLinear, DENSE};
+use super::memory::{CudaBuffer, CudaIds, small};
+use crate::backend::RowMap;
+use crate::check;
+use crate::cuda::sys::{photon_draw, photon_log_prob_params, photon_rows, photon_sample_params};
+use crate::error::{Error, Result};
+use crate::sampling::Draw;
+
+/// Rows whose logits are held at once: 33 MB at a vocabulary of 32,000.
+const LOGIT_ROWS: usize = 256;
+
+/// A draw as the kernel reads it, in 64-bit words.
+const DRAW_WORDS: usize = size_of::<photon_draw>() / 8;
+
+fn words(draw: &Draw) -> [u64; DRAW_WORDS] {
+    let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let s = &draw.sampling;
+    [
+        s.seed,
+        draw.position,
+        two(draw.sequence, draw.forced.unwrap_or(u32::MAX)),
+        two(s.temperature.to_bits(), s.top_p.to_bits()),
+        two(s.min_p.to_bits(), u32::try_from(s.top_k).unwrap_or(u32::MAX)),
+    ]
+}
+
+const _: () = {
+    assert!(
+        std::mem::offset_of!(photon_draw, sequence) == 16 && std::mem::offset_of!(photon_draw, forced) == 20
+    );
+    assert!(
+        std::mem::offset_of!(photon_draw, temperature) == 24
+            && std::mem::offset_of!(photon_draw, top_p) == 28
+    );
+    assert!(std::mem::offset_of!(photon_draw, min_p) == 32 && std::mem::offset_of!(photon_draw, top_k) == 36);
+};
+
+impl CudaBackend {
+    pub(crate) fn sample_rows(
+        &self,
+        head: &CudaLinear,
+        h: &CudaBuffer,
+        from: RowMap<'_>,
+        draws: &[Draw],
+        ids: &mut CudaIds,
+        to: RowMap<'_>,
+    ) -> Result<()> {
+        let n = draws.len();
+        h.whole("h")?;
+        check::rows("h", h.len, from, n, head.inputs, head.inputs)?;
+        check::rows("ids", ids.len, to, n, 1, 1)?;
+        for draw in draws {
+            draw.sampling.validate()?;
+            if let Some(id) = draw.forced
+                && id as usize >= head.outputs
+            {
+                return Err(Error::argument(format!(
+                    "forced token id {id} is not in the vocabulary of {}",
+                    head.outputs
+                )));
+            }
+        }
+        // Forced tokens alone need no logits; the kernel does not look at them then.
+        let known = draws.iter().all(|draw| draw.forced.is_some());
+        let mut scratch = self.scratch();
+        let scratch = &mut *scratch;
+        check::apart("ids", to, n, 1, 1, &mut scratch.places)?;
+        let [list, to_list] = &mut scratch.lists;
+        let from = self.rows(from, n, list, &mut scratch.host)?;
+        let to = self.rows(to, n, to_list, &mut scratch.host)?;
+        let all: Vec<u64> = draws.iter().flat_map(words).collect();
+        let draws = scratch.draws.upload(self, &all)?;
+        let logits = self.address(scratch.logits.at_least(self, n.min(LOGIT_ROWS) * head.outputs)?);
+        for first in (0..n).step_by(LOGIT_ROWS) {
+            let m = LOGIT_ROWS.min(n - first);
+            if !known {
+                let rows = later(from, first)?;
+                let x = self.address(&h.data);
+                self.launch_project(head, x, rows, m, logits as *mut f32, DENSE, head.outputs)?;
+            }
+            let params = photon_sample_params {
+                logits: logits as *const f32,
+                draws: (draws + (first * size_of::<photon_draw>()) as u64) as *const photon_draw,
+                ids: self.address(&ids.data) as *mut u32,
+                to: later(to, first)?,
+                logits_stride: head.outputs as i64,
+                m: small("the number of rows", m)?,
+                vocabulary: small("vocabulary", head.outputs)?,
+            };
+            // SAFETY: places of ids were checked, and there are logits and draws for every row.
+            unsafe { self.kernels.sample(self.raw_stream()?, &params) }.map_err(refused("sample"))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log_probs_of(
+        &self,
+        head: &CudaLinear,
+        h: &CudaBuffer,
+        from: RowMap<'_>,
+        targets: &[u32],
+        out: &mut [f32],
+    ) -> Result<()> {
+        let n = targets.len();
+        h.whole("h")?;
+        check::rows("h", h.len, from, n, head.inputs, head.inputs)?;
+        check::holds("out", out.len(), n)?;
+        if let Some(id) = targets.iter().find(|&&id| id != u32::MAX && id as usize >= head.outputs) {
+            return Err(Error::argument(format!(
+                "target token id {id} is not in the vocabulary of {}",
+                head.outputs
+            )));
+        }
+        if n == 0 {
+            return Ok(());
+        }
+        let mut scratch = self.scratch();
+        let scratch = &mut *scratch;
+        let from = self.rows(from, n, &mut scratch.lists[0], &mut scratch.host)?;
+        let targets = scratch.targets.upload(self, targets)?;
+        let logits = self.address(scratch.logits.at_least(self, n.min(LOGIT_ROWS) * head.outputs)?);
+        let scores = scratch.scores.at_least(self, n)?;
+        let to = self.address(scores);
+        for first in (0..n).step_by(LOGIT_ROWS) {
+            let m = LOGIT_ROWS.min(n - first);
+            let x = self.address(&h.data);
+            self.launch_project(head, x, later(from, first)?, m, logits as *mut f32, DENSE, head.outputs)?;
+            let params = photon_log_prob_params {
+                logits: logits as *const f32,
+                target: (targets + 4 * first as u64) as *const u32,
+                out: (to + 4 * first as u64) as *mut f32,
+                logits_stride: head.outputs as i64,
+                m: small("the number of rows", m)?,
+                vocabulary: small("vocabulary", head.outputs)?,
+            };
+            // SAFETY: there are logits, a target below the vocabulary and a place for every row.
+            unsafe { self.kernels.log_prob(self.raw_stream()?, &params) }.map_err(refused("log_probs"))?;
+        }
+        self.stream.memcpy_dtoh(&scores.slice(0..n), &mut out[..n]).map_err(failed)?;
+        self.synchronize()
+    }
+}
+
+/// The rows from the `first` on. Blocks must not be cut.
+fn later(rows: photon_rows, first: usize) -> Result<photon_rows> {
+    let at = first as i64;
+    if first == 0 {
+        return Ok(rows);
+    }
+    if !rows.list.is_null() {
+        return Ok(photon_rows { list: rows.list.wrapping_add(first), ..rows });
+    }
+    if at % rows.len != 0 {
+        // Rows one after another are blocks of any length.
+        return Err(Error::Unsupported(format!("rows in blocks of {} for the head on CUDA", rows.len)));
+    }
+    Ok(photon_rows { start: rows.start + at / rows.len * rows.stride, ..rows })
+}

@@ -1,0 +1,18 @@
+//! The safe layer: memory that knows its size, operations that check their arguments before anything is launched.
+//!
+//! All work goes to one stream in the order of the calls. An operation returns when its launch is enqueued; what reads results
+//! back waits.
+
+mod attention;
+mod cache;
+mod device;
+mod head;
+mod linear;
+mod memory;
+mod plan;
+mod rows;
+
+pub use cache::{CudaCache, CudaLocal};
+pub use device::{CudaBackend, CudaOptions};
+pub use linear::CudaLinear;
+pub use memory::{CudaBuffer, CudaIds, CudaTable, CudaVector};

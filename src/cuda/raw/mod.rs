@@ -1,0 +1,143 @@
+//! The kernels as an engine with its own memory and streams calls them: raw handles, no types of any binding crate.
+//!
+//! Every call enqueues one launch on the stream that it is given and returns. It allocates nothing, waits for nothing and
+//! prints nothing; what it was given is checked as far as that is possible without looking at the device, and everything else
+//! is the caller's: pointers must be valid until the launch has run, and aligned as `photon.h` says.
+//!
+//! ```no_run
+//! # use photon_kernels::cuda::raw::{Kernels, Storage};
+//! # fn f(stream: *mut std::ffi::c_void, params: photon_kernels::cuda::sys::photon_norm_params) -> Result<(), Box<dyn std::error::Error>> {
+//! // Once, with the device's context current:
+//! let kernels = unsafe { Kernels::load()? };
+//! // Then, on any stream of that context:
+//! unsafe { kernels.rms_norm(stream, &params)? };
+//! # Ok(()) }
+//! ```
+
+mod attention;
+mod load;
+mod product;
+mod rows;
+
+pub(crate) use attention::segments;
+pub use attention::{local_heads, stream_decodes, stream_partial};
+pub use load::Kernels;
+pub use product::{Shape, shape};
+
+use std::ffi::c_void;
+
+use cudarc::driver::sys as driver;
+
+/// A `CUstream`; null is the default stream of the context.
+pub type Stream = *mut c_void;
+
+/// How weights, keys, values and activations within a layer are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// bfloat16.
+    Bf16,
+    /// IEEE half.
+    F16,
+}
+
+impl Storage {
+    const ALL: [Storage; 2] = [Storage::Bf16, Storage::F16];
+
+    fn name(self) -> &'static str {
+        match self {
+            Storage::Bf16 => "bf16",
+            Storage::F16 => "f16",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Head widths that stream attention is compiled for.
+pub const HEAD_DIMS: [usize; 10] = [32, 40, 48, 52, 56, 60, 64, 80, 96, 128];
+
+/// Why a call did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RawError {
+    /// The driver refused: its `CUresult`.
+    #[error("the CUDA driver returned error {0}")]
+    Driver(u32),
+    /// There is no CUDA driver on this machine.
+    #[error("libcuda was not found; install the NVIDIA driver")]
+    NoDriver,
+    /// A parameter is out of range.
+    #[error("{argument} is {value}; it must be {allowed}")]
+    Argument {
+        /// Which.
+        argument: &'static str,
+        /// Its value.
+        value: i64,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+}
+
+type Status = Result<(), RawError>;
+
+fn require(argument: &'static str, value: i64, good: bool, allowed: &'static str) -> Status {
+    if good { Ok(()) } else { Err(RawError::Argument { argument, value, allowed }) }
+}
+
+fn done(result: driver::CUresult) -> Status {
+    if result == driver::CUresult::CUDA_SUCCESS { Ok(()) } else { Err(RawError::Driver(result as u32)) }
+}
+
+/// A loaded kernel. Functions belong to a context and may be launched from any thread.
+#[derive(Clone, Copy)]
+struct Function(driver::CUfunction);
+
+// SAFETY: a handle; the driver's functions that take it are thread-safe.
+unsafe impl Send for Function {}
+// SAFETY: as above.
+unsafe impl Sync for Function {}
+
+/// The largest grid in y and z.
+const MOST_BLOCKS: i64 = 65_535;
+
+impl Function {
+    /// Launches with one struct of parameters.
+    ///
+    /// # Safety
+    /// `P` is the kernel's parameter, and what it points to is valid until the launch has run.
+    unsafe fn launch<P>(
+        self,
+        stream: Stream,
+        grid: [i64; 3],
+        threads: u32,
+        shared: usize,
+        params: &P,
+    ) -> Status {
+        let [x, y, z] = grid;
+        require(
+            "grid",
+            y.max(z),
+            y <= MOST_BLOCKS && z <= MOST_BLOCKS && x <= i32::MAX.into(),
+            "65535 at most",
+        )?;
+        let mut arguments = [std::ptr::from_ref(params).cast_mut().cast::<c_void>()];
+        // SAFETY: the function has one parameter of type `P`, which the driver copies before it returns.
+        done(unsafe {
+            driver::cuLaunchKernel(
+                self.0,
+                x as u32,
+                y as u32,
+                z as u32,
+                threads,
+                1,
+                1,
+                shared as u32,
+                stream.cast(),
+                arguments.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        })
+    }
+}
