@@ -94,10 +94,11 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
             const uint32_t blocks = (segments + WARPS<Dim> - 1) / WARPS<Dim>;
             uint32_t *const arrived = p.arrived + entry * p.kv_heads + kv_head;
             final = atomicAdd(arrived, 1u) == blocks - 1;
+            // What the others wrote before they arrived is seen from here on.
+            __threadfence();
             if (final) {
                 *arrived = 0;  // for the next launch
             }
-            __threadfence();
         }
         __syncthreads();
         if (!final) {
