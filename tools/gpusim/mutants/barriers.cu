@@ -5,7 +5,7 @@ enum Fault {
     RIGHT,
     NO_BARRIER_AFTER_STORE,   // race: no barrier between a warp's store and another warp's load
     NO_BARRIER_IN_TREE,       // race: a warp runs ahead of the others' partial sums
-    BARRIER_IN_BRANCH,        // race or uninitialised-read: half of warp 0 waits, the other half reads ahead
+    BARRIER_IN_BRANCH,        // barrier-divergence, race or uninitialised-read: half of warp 0 waits, the other half reads ahead
     BARRIER_TWO_PLACES,       // barrier-divergence: the halves of a warp wait at different bar.sync of the same barrier
     NO_SYNCWARP,              // race: lanes read what other lanes of the warp wrote
     NO_SYNCWARP_BEFORE_WRITE, // race: write after read between lanes

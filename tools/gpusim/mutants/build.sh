@@ -9,10 +9,10 @@ build() {
     local file="$1" arch="$2" ptx="$out/$1.ptx"
     # Newer than its sources and made by this toolkit: nothing to do.
     if [[ -f "$ptx" && "$ptx" -nt "$here/$file.cu" && "$ptx" -nt "$here/hopper.cuh" && "$(cat "$out/$file.by" 2>/dev/null)" == "$toolkit" ]]; then return; fi
-    (cd "$here" && "$toolkit/bin/nvcc" -ptx -lineinfo -std=c++17 -arch="$arch" "$file.cu" -o "$ptx.$$" -diag-suppress 177) >&2
+    (cd "$here" && "$toolkit/bin/nvcc" -ptx -lineinfo -std=c++17 -arch="$arch" "$file.cu" -o "$ptx.$$" -diag-suppress 177,20054) >&2
     "$toolkit/bin/ptxas" -arch="$arch" "$ptx.$$" -o /dev/null >&2
     mv "$ptx.$$" "$ptx"
     printf '%s\n' "$toolkit" >"$out/$file.by"
 }
-for file in barriers memory global copies; do build "$file" sm_80; done
-for file in bulk tensor cluster; do build "$file" sm_90a; done
+for file in barriers memory global copies language persistent library blocks; do build "$file" sm_80; done
+for file in bulk tensor cluster pipelines clusters hopper; do build "$file" sm_90a; done

@@ -151,6 +151,6 @@ extern "C" __global__ void trap_if_negative(const int* x, int* y) {
     y[threadIdx.x] = x[threadIdx.x];
 }
 extern "C" __global__ void endless_loop(volatile int* flag, int* y) {
-    while (*flag == 0) {}                               // deadlock (instruction limit): nobody sets the flag
+    while (*flag == 0) {}                               // deadlock: nobody sets the flag
     y[threadIdx.x] = 1;
 }

@@ -435,6 +435,16 @@ impl ClusterCheck {
         leaks.into_iter().filter(|l| l.lanes != 0).collect()
     }
 
+    /// Bytes of a CTA's shared memory have a value from the start.
+    pub fn shared_written(&mut self, rank: u32, start: u32, bytes: u32) {
+        let Some(shadow) = self.shared.get_mut(rank as usize) else { return };
+        for at in u64::from(start)..u64::from(start) + u64::from(bytes) {
+            if let Some(line) = shadow.written.get_mut((at / LINE) as usize) {
+                *line |= 1 << (at % LINE);
+            }
+        }
+    }
+
     pub(crate) fn async_proxy(space: Space) -> Option<usize> {
         Some(if space == Space::Global { ASYNC_GLOBAL } else { ASYNC_SHARED })
     }

@@ -110,6 +110,19 @@ impl ClusterCheck {
         self.bulk_range(op, space, address, bytes, kind, element, Self::async_proxy(space))
     }
 
+    /// As [`ClusterCheck::bulk_access`] for `st.async` and `red.async`, which stay in the generic proxy.
+    pub fn async_store(
+        &mut self,
+        op: &BulkOp,
+        space: Space,
+        address: u64,
+        bytes: u64,
+        kind: AccessKind,
+        element: u32,
+    ) -> Result<(), Box<Finding>> {
+        self.bulk_range(op, space, address, bytes, kind, element, None)
+    }
+
     /// The copy reads its 128-byte tensor map in global memory.
     pub fn bulk_tensormap(&mut self, op: &BulkOp, address: u64) -> Result<(), Box<Finding>> {
         self.bulk_range(op, Space::Global, address, 128, AccessKind::Read, 128, Some(TENSORMAP))

@@ -82,8 +82,11 @@ impl Line {
         if writes {
             check(actor, touch, &self.reads)?;
         }
-        if let Some(state) = &self.strong {
-            check(actor, touch, &state.recs)?;
+        if let Some(state) = &self.strong
+            && let Err(conflict) = check(actor, touch, &state.recs)
+            && !after_own(actor, touch, &state.recs)
+        {
+            return Err(conflict);
         }
         if strong {
             let recs = &mut self.strong.get_or_insert_default().recs;
@@ -213,6 +216,35 @@ fn check(actor: &Actor<'_>, touch: &Touch, recs: &[Rec]) -> Result<(), Box<Confl
         }
     }
     Ok(())
+}
+
+/// Whether every strong access that a plain one conflicts with came before a strong access of the same thread to the same
+/// location. Then coherence orders them: so the last block of a grid resets the counter that told it to be the last.
+#[cold]
+fn after_own(actor: &Actor<'_>, touch: &Touch, recs: &[Rec]) -> bool {
+    if matches!(actor.kind, AccessKind::Strong { .. }) || actor.who != actor.know.me {
+        return false;
+    }
+    recs.iter().enumerate().all(|(n, rec)| {
+        let common = rec.bytes & touch.bytes;
+        let lanes = touch.lanes.of(common);
+        // Later records are later accesses: a thread's new one takes the place of its old one at the end.
+        let ordered = |own: &Rec| {
+            let morally_strong = match (own.kind, rec.kind) {
+                (AccessKind::Strong { scope: mine, .. }, AccessKind::Strong { scope: theirs, .. }) => {
+                    actor.seat.reaches(mine, seat(rec)) && seat(rec).reaches(theirs, actor.seat)
+                }
+                _ => false,
+            };
+            let extent = own.size == rec.size && u32::from(own.size) == actor.size;
+            let thread = own.who == actor.who && lanes.is_power_of_two() && own.lanes.of(common) == lanes;
+            morally_strong && extent && thread && common & !own.bytes == 0
+        };
+        common == 0
+            || !conflicts(actor, rec)
+            || unordered(actor, touch, rec, common).is_none()
+            || recs[n + 1..].iter().any(ordered)
+    })
 }
 
 fn seat(rec: &Rec) -> Seat {

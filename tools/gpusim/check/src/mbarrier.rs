@@ -83,7 +83,8 @@ impl ClusterCheck {
         Ok(())
     }
 
-    /// `mbarrier.inval`: the bytes may be used for something else, by who is ordered after this.
+    /// `mbarrier.inval`: the bytes may be used for something else, by who is ordered after this. Like other operations on the
+    /// object it does not race with them: one that comes later is misuse.
     pub fn mbarrier_inval(
         &mut self,
         warp: WarpId,
@@ -91,7 +92,8 @@ impl ClusterCheck {
         at: MbarrierAt,
         site: SiteId,
     ) -> Result<(), Box<Finding>> {
-        let issue = self.mbarrier_access(warp, 1 << lane, at, AccessKind::Write, site)?;
+        let kind = object_access(StrongOp::Store, Sem::Relaxed);
+        let issue = self.mbarrier_access(warp, 1 << lane, at, kind, site)?;
         self.mbarrier(&issue, lane, at)?.valid = false;
         Ok(())
     }

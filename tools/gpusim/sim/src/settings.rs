@@ -64,6 +64,12 @@ pub struct Settings {
     pub threads: usize,
     /// `GPUSIM_INSTRUCTION_LIMIT`: warp instructions after which a launch is given up as hanging.
     pub instruction_limit: u64,
+    /// `GPUSIM_STALL_SECONDS`: how long a launch may repeat itself, or poll in vain, before it counts as a deadlock. It is no
+    /// proof of one while the host or another stream may still write what the launch looks at.
+    pub stall_seconds: f64,
+    /// `GPUSIM_POLL_LIMIT`: warp instructions of looking at memory that nothing changes after which a launch counts as
+    /// polling in vain, though it does not repeat itself exactly, because it counts its looks.
+    pub poll_limit: u64,
     /// `GPUSIM_MEMORY`: nominal bytes of device memory.
     pub memory_bytes: u64,
     /// `GPUSIM_REPORT`: file that gets one JSON line of counters per launch that succeeded.
@@ -86,6 +92,8 @@ impl Default for Settings {
             fuse: false,
             threads: 1,
             instruction_limit: 200_000_000_000,
+            stall_seconds: 3.0,
+            poll_limit: 100_000_000,
             memory_bytes: 80 << 30,
             report: None,
         }
@@ -121,6 +129,12 @@ impl Settings {
         settings.seed = number("GPUSIM_SEED", settings.seed)?;
         settings.threads = number("GPUSIM_THREADS", settings.threads as u64)?.clamp(1, 1024) as usize;
         settings.instruction_limit = number("GPUSIM_INSTRUCTION_LIMIT", settings.instruction_limit)?;
+        settings.poll_limit = number("GPUSIM_POLL_LIMIT", settings.poll_limit)?;
+        if let Some(text) = lookup("GPUSIM_STALL_SECONDS") {
+            let seconds = text.trim().parse().ok().filter(|seconds: &f64| *seconds >= 0.0);
+            settings.stall_seconds =
+                seconds.ok_or_else(|| format!("GPUSIM_STALL_SECONDS={text}: not a number of seconds"))?;
+        }
         settings.memory_bytes = number("GPUSIM_MEMORY", settings.memory_bytes)?;
         settings.checks = flag("GPUSIM_CHECKS", settings.checks)?;
         settings.check_shared_races = flag("GPUSIM_CHECK_SHARED_RACES", settings.check_shared_races)?;

@@ -363,3 +363,46 @@ fn a_store_to_a_constant_is_reported() {
     assert_eq!(error.report().unwrap().kind, "read-only write");
     assert_eq!(words(&device, out, 1), [5]);
 }
+
+/// A launch of one block on a zeroed buffer, without patience, and how it ends.
+fn ends(body: &str, threads: u32) -> Result<(), LaunchError> {
+    let settings = Settings { stall_seconds: 0.0, poll_limit: 1_000_000, ..Settings::default() };
+    let device = Device::new(settings);
+    let function = kernel(&device, &wrap(body));
+    let (out, input) = (upload(&device, &[0; 64]), upload(&device, &[0; 64]));
+    device.launch(&Launch { block: [threads, 1, 1], params: params(&[out, input]), ..Launch::new(function) })
+}
+
+#[test]
+fn a_loop_that_repeats_itself_is_a_deadlock() {
+    for body in [
+        "L: bra L;",
+        "L: ld.volatile.global.u32 %r1, [%in]; setp.eq.u32 %p1, %r1, 0; @%p1 bra L;",
+        "L: atom.global.cas.b32 %r1, [%in], 1, 1; setp.ne.u32 %p1, %r1, 1; @%p1 bra L;",
+        // Lanes in two loops.
+        "setp.lt.u32 %p1, %t, 5; @%p1 bra M; L: bra L; M: bra M;",
+        // One warp waits for the other.
+        "setp.lt.u32 %p1, %t, 32; @!%p1 bra OUT; L: bra L; OUT: bar.sync 0;",
+    ] {
+        let error = ends(body, 64).unwrap_err();
+        assert!(matches!(error, LaunchError::Deadlock(_)), "{body}\n{error}");
+    }
+}
+
+#[test]
+fn a_loop_that_counts_its_looks_is_a_deadlock_by_the_poll_limit() {
+    let body =
+        "mov.u32 %r2, 0; L: ld.volatile.global.u32 %r1, [%in]; add.u32 %r2, %r2, 1; setp.eq.u32 %p1, %r1, 0;
+        @%p1 bra L; st.global.u32 [%out], %r2;";
+    let error = ends(body, 32).unwrap_err();
+    assert!(matches!(error, LaunchError::Deadlock(_)), "{error}");
+}
+
+#[test]
+fn a_long_loop_that_ends_is_no_deadlock() {
+    // 3 million instructions without an effect; one group of lanes after the other.
+    let body = "mov.u32 %r2, 0; setp.lt.u32 %p1, %t, 5; @%p1 bra M;
+        L: add.u32 %r2, %r2, 1; setp.lt.u32 %p2, %r2, 500000; @%p2 bra L; bra OUT;
+        M: add.u32 %r2, %r2, 1; setp.lt.u32 %p2, %r2, 500000; @%p2 bra M; OUT: st.global.u32 [%out], %r2;";
+    ends(body, 32).unwrap();
+}

@@ -144,6 +144,9 @@ impl Exec<'_> {
         if bits & u64::from(access.align - 1) != 0 {
             return Err(self.misaligned(&all, access));
         }
+        // Atomics tell by themselves whether they changed something, and nobody else sees local memory.
+        let effect = access.writes && space != MemSpace::Local && access.strong.is_none_or(|s| !s.atomic);
+        self.worker.effects += u64::from(effect);
         let bytes = u64::from(access.bytes);
         match space {
             MemSpace::Global | MemSpace::Const | MemSpace::Generic => {

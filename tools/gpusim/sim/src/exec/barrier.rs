@@ -82,6 +82,7 @@ impl Exec<'_> {
             return Err(self.fault(FaultKind::Check, "barrier divergence", message));
         }
         barrier.expected = count;
+        self.worker.effects += 1;
         let mut threads = lanes.count_ones();
         if aligned {
             threads = if count.is_some() { 32 } else { threads };

@@ -38,6 +38,10 @@ pub(crate) struct Exec<'r> {
     pub launch: &'r LaunchState<'r>,
     /// Looks, in this turn, at what another thread may change.
     pub(super) polls: u32,
+    /// Whether lanes were set aside during the instruction.
+    divided: bool,
+    /// Lanes whose result of the instruction is not defined.
+    undefined: u32,
     /// Set before [`Flow::Fault`] is returned.
     pub fault: Option<Box<Fault>>,
 }
@@ -70,6 +74,8 @@ impl<'r> Exec<'r> {
             worker,
             launch,
             polls: 0,
+            divided: false,
+            undefined: 0,
             fault: None,
         }
     }
@@ -210,7 +216,46 @@ impl<'r> Exec<'r> {
     pub(crate) fn polled(&mut self) -> Flow {
         const LOOKS: u32 = 32;
         self.polls += 1;
+        self.warp.watch.looked = true;
         if self.polls < LOOKS { Flow::Next } else { Flow::Yield }
+    }
+
+    /// The instruction goes on without some of its lanes, which run it again afterwards.
+    pub(crate) fn set_aside(&mut self, lanes: u32) {
+        self.add_group(lanes, self.pc, self.depth);
+        self.active &= !lanes;
+        self.mask &= !lanes;
+        self.divided = true;
+    }
+
+    /// The end of an instruction that may have set lanes aside.
+    #[inline(always)]
+    pub(crate) fn united(&mut self) -> Flow {
+        if !self.divided {
+            return Flow::Next;
+        }
+        self.divided = false;
+        self.add_group(self.active, self.next, self.depth);
+        Flow::Regroup
+    }
+
+    /// The result of a shuffle will not be defined in these lanes.
+    #[inline(always)]
+    pub(crate) fn undefined(&mut self, lanes: u32) {
+        self.undefined = lanes;
+    }
+
+    /// The end of a shuffle into `d`.
+    #[inline(always)]
+    pub(crate) fn shuffled(&mut self, d: Reg) -> Flow {
+        if self.undefined != 0 {
+            let lanes = std::mem::take(&mut self.undefined);
+            for lane in (0..32).filter(|lane| lanes >> lane & 1 != 0) {
+                let value = self.worker.rng.next() as u32;
+                self.write_lane(d, lane, value);
+            }
+        }
+        self.united()
     }
 
     /// A fault of the executing lanes.

@@ -17,6 +17,8 @@ const SHARED_LIMIT: u64 = 227 << 10;
 /// Shared memory of an SM that blocks divide among themselves, 1 KiB of it per block for the system.
 const SHARED_PER_SM: u64 = 228 << 10;
 const SMS: u64 = 132;
+/// What kernels get of the system's shared memory; cooperative groups use 288 bytes.
+const RESERVED_SHARED: u32 = 512;
 
 /// Where frames lie in a warp's register file. Frames of called functions all have the size of the largest, so that
 /// lanes in different functions agree about the start of each depth.
@@ -57,6 +59,9 @@ pub(crate) struct LaunchState<'l> {
     pub static_shared: u32,
     pub dynamic_base: u32,
     pub dynamic_shared: u32,
+    /// Bytes of the system's shared memory that kernels may ask for by `%reserved_smem_offset_…`, as the groups of several
+    /// warps of cooperative groups do; 0 if the module does not. Here it lies after all else, so that small addresses stay wrong.
+    pub reserved: u32,
     pub frames: Frames,
     /// Local memory per thread, the stack included.
     pub local_bytes: u32,
@@ -67,6 +72,10 @@ pub(crate) struct LaunchState<'l> {
     pub resident: u64,
     /// Warp instructions of all workers, as of their last reports.
     pub executed: AtomicU64,
+    /// What the workers have done that others could see, as of their last reports.
+    pub effects: AtomicU64,
+    /// Workers that still have clusters, and those of them that repeat themselves.
+    pub stalled: Mutex<super::stall::Stalled>,
     pub stop: AtomicBool,
     /// Races and initialised shared memory; None if they are not checked.
     pub check: Option<Arc<LaunchCheck>>,
@@ -90,6 +99,12 @@ impl LaunchState<'_> {
 
     pub(crate) fn threads(&self) -> u32 {
         self.block.iter().product()
+    }
+
+    /// The shared address after the last byte of shared memory.
+    pub(crate) fn shared_end(&self) -> u32 {
+        let end = self.dynamic_base + self.dynamic_shared;
+        if self.reserved > 0 { end.next_multiple_of(16) + self.reserved } else { end }
     }
 
     pub(crate) fn ctas_per_cluster(&self) -> u32 {
@@ -158,6 +173,8 @@ pub(crate) struct WorkerState {
     freed: Vec<crate::memory::Region>,
     /// Waits that may end without success do so: nothing else happens.
     pub time_is_up: bool,
+    /// Stores, atomics that changed something, arrivals, exits: what another warp could see.
+    pub effects: u64,
     /// Warp instructions executed, counted at the end of turns.
     pub executed: u64,
     /// The same, counted at each instruction.
@@ -180,6 +197,7 @@ impl WorkerState {
             generation: u64::MAX,
             freed: Vec::new(),
             time_is_up: false,
+            effects: 0,
             executed: 0,
             counted: 0,
             idle: vec![0; code],
@@ -274,13 +292,16 @@ fn run_prepared(device: &Device, mut state: LaunchState) -> Result<(), LaunchErr
     let threads = if state.cooperative { 1 } else { device.settings().threads.max(1) };
     let threads = (threads as u64).min(state.clusters()) as usize;
     state.parallel = threads > 1;
+    state.stalled = Mutex::new(super::stall::Stalled::new(threads as u64));
     let state = state;
     let next = AtomicU64::new(0);
     let failed: Mutex<Option<LaunchError>> = Mutex::new(None);
     let work = |number: u64| {
         let seed = device.settings().seed.wrapping_add(number << 32);
         let mut worker = WorkerState::new(&state, seed);
-        if let Err(error) = schedule::run_clusters(&state, &mut worker, &next) {
+        let done = schedule::run_clusters(&state, &mut worker, &next, number);
+        super::stall::leave(&state, number);
+        if let Err(error) = done {
             state.stop.store(true, Ordering::Relaxed);
             let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             failed.get_or_insert(error);
@@ -363,6 +384,9 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
     let settings = device.settings();
     let frames = Frames { entry: (info.slots, info.preds), callee: program.callee_frame };
     let stack = if info.recursive { device.limits().stack_bytes } else { 0 };
+    let asks = |(special, ..): &(Special, bool, usize)| matches!(special, Special::ReservedSmem(_));
+    let reserved = if program.specials.entries().iter().any(asks) { RESERVED_SHARED } else { 0 };
+    let end = if reserved > 0 { (shared as u32).next_multiple_of(16) + reserved } else { shared as u32 };
     let local_bytes = (u64::from(info.stack_bytes) + stack).next_multiple_of(16).min(1 << 24) as u32;
     Ok(LaunchState {
         device,
@@ -376,14 +400,17 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
         static_shared,
         dynamic_base,
         dynamic_shared: launch.shared_bytes,
+        reserved,
         frames,
         local_bytes,
         cooperative: launch.cooperative,
         workspace: 0,
         resident: (resident / product(cluster)).max(1),
         executed: AtomicU64::new(0),
+        effects: AtomicU64::new(0),
+        stalled: Mutex::default(),
         stop: AtomicBool::new(false),
-        check: observe::launch_check(settings, threads as u32, shared as u32),
+        check: observe::launch_check(settings, threads as u32, end),
         counted: settings.report.is_some(),
         observed: settings.checks || settings.report.is_some(),
         global_init: settings.checks && settings.check_global_init,

@@ -18,6 +18,7 @@ mod rng;
 mod schedule;
 mod slot;
 mod special;
+mod stall;
 mod step;
 mod totals;
 mod warp;

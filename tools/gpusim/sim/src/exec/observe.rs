@@ -368,5 +368,10 @@ impl ClusterState {
     /// Starts the checks of a cluster.
     pub(super) fn start_check(&mut self, launch: &LaunchState) {
         self.check = cluster_check(launch, self.index);
+        if let Some(check) = self.check.as_mut().filter(|_| launch.reserved > 0) {
+            let start = launch.shared_end() - launch.reserved;
+            (0..launch.ctas_per_cluster())
+                .for_each(|rank| check.shared_written(rank, start, launch.reserved));
+        }
     }
 }

@@ -135,8 +135,8 @@ pub(crate) struct InFlight {
     copies: Vec<Copies>,
     groups: Vec<Groups>,
     warps_per_cta: u32,
-    /// By warp: the generation of the cluster's barrier that lanes have arrived at, and which have not waited yet.
-    arrived: Vec<(u32, u32)>,
+    /// By warp: the generation of the cluster's barrier that each lane has arrived at, and which have not waited yet.
+    arrived: Vec<([u32; 32], u32)>,
     /// By warp: what `setmaxnreg` has asked for.
     registers: Vec<Vec<u32>>,
     /// A copy that failed when it landed: whose, and how.
@@ -168,14 +168,14 @@ impl InFlight {
         self.groups.resize((ctas * warps) as usize, groups);
         self.warps_per_cta = warps;
         self.arrived.clear();
-        self.arrived.resize((ctas * warps) as usize, (0, 0));
+        self.arrived.resize((ctas * warps) as usize, ([0; 32], 0));
         self.registers.clear();
         self.registers.resize((ctas * warps) as usize, Vec::new());
         self.failed = None;
     }
 
     /// A warp's arrivals at the cluster's barrier: the generation, and the lanes that have yet to wait.
-    pub(crate) fn arrived(&mut self, rank: u32, warp: u32) -> &mut (u32, u32) {
+    pub(crate) fn arrived(&mut self, rank: u32, warp: u32) -> &mut ([u32; 32], u32) {
         let slot = self.slot(rank, warp);
         &mut self.arrived[slot]
     }
@@ -310,7 +310,19 @@ impl InFlight {
 
     /// Lanes of a warp with `cp.async` operations in flight, of those in `lanes`.
     pub(super) fn copies_left(&self, rank: u32, warp: u32, lanes: u32) -> u32 {
-        self.copies[self.slot(rank, warp)].copies.iter().fold(0, |m, copy| m | copy.lanes & lanes)
+        let slot = self.slot(rank, warp);
+        // Those that an arrival on an mbarrier tells of are waited for there, by whoever reads them.
+        let told = |serial: u64, lane: u32| {
+            self.flights.iter().any(|pending| match &pending.flight {
+                Flight::Arrival { issuer, lanes, upto, .. } => {
+                    self.slot(issuer.rank, issuer.warp) == slot && lanes & lane != 0 && serial <= *upto
+                }
+                _ => false,
+            })
+        };
+        let left = self.copies[slot].copies.iter().map(|copy| (copy.serial, copy.lanes & lanes));
+        left.filter(|(serial, lanes)| *lanes != 0 && !told(*serial, *lanes))
+            .fold(0, |m, (_, lanes)| m | lanes)
     }
 
     /// The `cp.async` operations of a warp land, as they do when it exits.

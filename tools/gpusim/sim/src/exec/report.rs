@@ -1,9 +1,11 @@
 //! Faults as the errors that users see.
 
 use super::cta::CtaState;
+use super::group::Group;
 use super::launch::LaunchState;
 use super::warp::Warp;
 use super::{Fault, FaultKind, Wait};
+use crate::inst::Pred;
 use crate::{LaunchError, Report};
 
 /// The error for a fault of an instruction.
@@ -71,4 +73,59 @@ pub(super) fn stuck(launch: &LaunchState, warp: &Warp) -> Option<(Fault, u32)> {
             fault.detail(format!("lanes {:#010x} are at PTX line {}: {}", other.mask, site.line, site.name));
     }
     Some((fault, group.pc))
+}
+
+/// A race or unwritten byte that comes of a barrier which the warp's other lanes have missed for good is told as that.
+pub(super) fn left_at_barrier(launch: &LaunchState, warp: &Warp, fault: Fault, pc: u32) -> (Fault, u32) {
+    let sites = &launch.program.sites;
+    let waits = |group: &&Group| {
+        let name = &sites[group.pc as usize].name;
+        group.wait == Wait::Converge && (name.starts_with("bar.") || name.starts_with("barrier."))
+    };
+    let left =
+        warp.groups.iter().find(waits).filter(|_| matches!(&*fault.title, "race" | "uninitialised read"));
+    let Some(left) = left.filter(|left| !may_reach(launch, pc, left.pc)) else { return (fault, pc) };
+    let message = format!(
+        "lanes {:#010x} wait for the other lanes of their warp, which are past the barrier and cannot come back to it",
+        left.mask
+    );
+    let mut divergence = Fault::new(FaultKind::Check, "barrier divergence", message).at(left.mask);
+    let (site, title) = (&sites[pc as usize], fault.title);
+    divergence = divergence
+        .detail(format!("found by a {title} at PTX line {}: {}: {}", site.line, site.name, fault.message));
+    divergence.details.extend(fault.details);
+    (divergence, left.pc)
+}
+
+/// Whether lanes at `from` may come to `to`; true where that is not plain.
+fn may_reach(launch: &LaunchState, from: u32, to: u32) -> bool {
+    let (code, sites) = (&launch.program.code, &launch.program.sites);
+    let mut seen = std::collections::HashSet::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        if at == to {
+            return true;
+        }
+        if at as usize >= code.len() || !seen.insert(at) {
+            continue;
+        }
+        let (inst, name) = (&code[at as usize], &*sites[at as usize].name);
+        let entry = launch.program.functions[sites[at as usize].function as usize].entry;
+        let opcode = name.split('.').next().unwrap_or(name);
+        let mut falls = true;
+        match opcode {
+            "bra" => {
+                open.push(inst.aux);
+                falls = inst.guard != Pred::NONE;
+            }
+            "exit" | "trap" => falls = inst.guard != Pred::NONE,
+            "ret" if entry => falls = inst.guard != Pred::NONE,
+            "ret" | "brx" => return true,
+            _ => {}
+        }
+        if falls {
+            open.push(at + 1);
+        }
+    }
+    false
 }

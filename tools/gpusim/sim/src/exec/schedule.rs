@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::cta::Cluster;
 use super::launch::{LaunchState, WorkerState, new_cluster};
 use super::special::start_cluster;
+use super::stall::Stall;
 use super::step::Turn;
 use super::{Exec, Fault, FaultKind, Wait, report};
 use crate::{LaunchError, Schedule};
@@ -20,8 +21,8 @@ const CROWD: u64 = 8;
 /// Times that waits with a time limit return in vain, one after the other, before the launch counts as hanging.
 const TIMEOUTS: u32 = 64;
 
-struct Resident {
-    cluster: Cluster,
+pub(super) struct Resident {
+    pub cluster: Cluster,
     /// Instructions that its warps could have executed since company last came.
     steps: u64,
     done: bool,
@@ -32,6 +33,7 @@ pub(super) fn run_clusters(
     launch: &LaunchState,
     worker: &mut WorkerState,
     next: &AtomicU64,
+    number: u64,
 ) -> Result<(), LaunchError> {
     let mut resident: VecDeque<Resident> = VecDeque::new();
     let mut idle: Vec<Cluster> = Vec::new();
@@ -49,6 +51,7 @@ pub(super) fn run_clusters(
         while admit(&mut resident, &mut idle) {}
     }
     let (mut timeouts, mut busy, mut seen) = (0, 0u32, 0);
+    let mut stall = Stall::default();
     loop {
         if resident.is_empty() && !admit(&mut resident, &mut idle) {
             return Ok(());
@@ -85,6 +88,16 @@ pub(super) fn run_clusters(
         // A loop round a wait takes a few short turns to come back to it, which is no progress.
         busy = if progress { busy + 1 } else { 0 };
         let events = resident.iter().map(|at| at.cluster.state.flight.events).sum::<u64>();
+        if stall.quiet(launch, worker, events, resident.len()) {
+            let room =
+                if launch.cooperative { 0 } else { launch.resident.saturating_sub(resident.len() as u64) };
+            if room > 0 && admit(&mut resident, &mut idle) {
+                continue;
+            }
+            if let Some(what) = stall.in_vain(launch, worker, &mut resident, number) {
+                return Err(blame(launch, &resident, Fault::new(FaultKind::Deadlock, "deadlock", what)));
+            }
+        }
         if busy > TIMEOUTS || events != seen {
             (timeouts, seen) = (0, events);
         }
@@ -155,6 +168,7 @@ fn run_round(
             let fault = exec.fault.take();
             let pc = exec.pc;
             let fault = fault.map_or_else(|| Fault::new(FaultKind::Trap, "fault", "no reason given"), |f| *f);
+            let (fault, pc) = report::left_at_barrier(launch, &cta.warps[index as usize], fault, pc);
             return Err(report::error(launch, &cta.state, &cta.warps[index as usize], pc, fault));
         }
         worker.executed += u64::from(executed);
@@ -231,7 +245,11 @@ fn blame(launch: &LaunchState, resident: &VecDeque<Resident>, mut fault: Fault) 
     const SHOWN: usize = 8;
     let ctas = || resident.iter().flat_map(|at| &at.cluster.ctas);
     let warps = ctas().flat_map(|cta| cta.warps.iter().map(move |warp| (cta, warp)));
-    let mut groups = warps.flat_map(|(cta, warp)| warp.groups.iter().map(move |group| (cta, warp, group)));
+    let groups = warps.flat_map(|(cta, warp)| warp.groups.iter().map(move |group| (cta, warp, group)));
+    let mut groups: Vec<_> = groups.collect();
+    // Those that run without getting anywhere say more than those that wait for them.
+    groups.sort_by_key(|(.., group)| group.wait != Wait::Ready);
+    let mut groups = groups.into_iter();
     let mut shown = Vec::new();
     let mut first = None;
     for (cta, warp, group) in groups.by_ref().take(SHOWN) {

@@ -17,7 +17,7 @@ struct Position {
 
 /// Prepares the cluster with a linear index to run from the start.
 pub(super) fn start_cluster(launch: &LaunchState, cluster: &mut Cluster, index: u64) {
-    let shared = launch.dynamic_base - window::SHARED_RESERVED + launch.dynamic_shared;
+    let shared = launch.shared_end() - window::SHARED_RESERVED;
     cluster.reset(index, &launch.cta_ids(index), launch.threads(), shared);
     cluster.state.start_check(launch);
     for cta in &mut cluster.ctas {
@@ -41,6 +41,7 @@ fn start_warp(launch: &LaunchState, warp: &mut Warp, position: &Position) {
     warp.local.fill(0);
     warp.groups.clear();
     warp.wgmma.reset();
+    warp.watch = Default::default();
     warp.groups.push(Group { mask, pc: launch.function.start, depth: 0, wait: Wait::Ready, stamp: 0 });
     warp.specials.resize(launch.program.specials.slots(), Slot::ZERO);
     for &(special, wide, slot) in launch.program.specials.entries() {
@@ -84,6 +85,8 @@ fn value(launch: &LaunchState, special: Special, at: &Position, lane: u32) -> u3
         Special::DynamicSmemSize => launch.dynamic_shared,
         Special::TotalSmemSize => bytes,
         Special::AggrSmemSize => bytes + window::SHARED_RESERVED,
+        Special::ReservedSmem(0 | 3 | 4) => launch.shared_end() - launch.reserved,
+        Special::ReservedSmem(_) => launch.shared_end(),
         Special::WarpSize => 32,
         Special::EnvReg(1) => (launch.workspace >> 32) as u32,
         Special::EnvReg(2) => launch.workspace as u32,

@@ -122,6 +122,7 @@ impl Exec<'_> {
             return flow;
         }
         self.warp.alive &= !lanes;
+        self.worker.effects += 1;
         self.add_group(self.active & !lanes, self.next, self.depth);
         self.look_again();
         self.cta.exited(self.warp.index, lanes);

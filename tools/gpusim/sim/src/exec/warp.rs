@@ -32,6 +32,8 @@ pub(crate) struct Warp {
     pub favour: u32,
     /// Tensor instructions of the warpgroup in flight.
     pub wgmma: crate::inst::wgmma::State,
+    /// Whether the warp repeats itself.
+    pub watch: super::stall::Watch,
 }
 
 impl Warp {
@@ -51,6 +53,7 @@ impl Warp {
             streak: 0,
             favour: 0,
             wgmma: Default::default(),
+            watch: Default::default(),
         }
     }
 }

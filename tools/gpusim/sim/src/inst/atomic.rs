@@ -192,6 +192,7 @@ fn run(x: &mut Exec, i: &Inst) -> Flow {
             // use atomic operations where the program does.
             old[lane] = unsafe { exchange(host, atomic.size, update) };
             failed |= u32::from(atomic.compares && old[lane] != b[lane]) << lane;
+            x.worker.effects += u64::from(update(old[lane]) != old[lane]);
         }
         let Some(d) = atomic.d.get(n) else { continue };
         match atomic.size {
@@ -257,6 +258,7 @@ fn run128(x: &mut Exec, i: &Inst) -> Flow {
         // SAFETY: `find` checked bounds and alignment.
         let now = unsafe { host.read() };
         let equal = now == [b[0][lane], b[1][lane]];
+        x.worker.effects += u64::from((equal || !atomic.compares) && now != [c[0][lane], c[1][lane]]);
         if equal || !atomic.compares {
             // SAFETY: as above.
             unsafe { host.write([c[0][lane], c[1][lane]]) };

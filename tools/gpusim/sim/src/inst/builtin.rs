@@ -99,6 +99,14 @@ fn vprintf(x: &mut Exec, i: &Inst) -> Flow {
     }))
 }
 
+/// The next argument of a `printf`, of `size` bytes.
+fn argument(x: &mut Exec, lane: usize, at: &mut u64, size: u64) -> Result<u64, Flow> {
+    *at = at.next_multiple_of(size);
+    let value = bytes(x, lane, *at, size as u32)?;
+    *at += size;
+    Ok(value.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b)))
+}
+
 /// The text of a `printf`, and the number of its arguments.
 fn print(x: &mut Exec, lane: usize, format: &[u8], arguments: u64) -> Result<(Vec<u8>, i32), Flow> {
     let mut text = Vec::new();
@@ -116,6 +124,19 @@ fn print(x: &mut Exec, lane: usize, format: &[u8], arguments: u64) -> Result<(Ve
                 Some(b'+') => spec.plus = true,
                 Some(b' ') => spec.space = true,
                 Some(b'#') => spec.alternate = true,
+                Some(b'*') => {
+                    let value = argument(x, lane, &mut at, 4)? as i32;
+                    count += 1;
+                    match spec.precision.as_mut() {
+                        // A negative precision is none.
+                        Some(_) if value < 0 => spec.precision = None,
+                        Some(precision) => *precision = (value as usize).min(1000),
+                        None => {
+                            spec.left |= value < 0;
+                            spec.width = (value.unsigned_abs() as usize).min(1000);
+                        }
+                    }
+                }
                 Some(b'0') if spec.width == 0 && spec.precision.is_none() => spec.zero = true,
                 Some(digit @ b'0'..=b'9') => {
                     let field = spec.precision.as_mut().unwrap_or(&mut spec.width);
@@ -133,11 +154,8 @@ fn print(x: &mut Exec, lane: usize, format: &[u8], arguments: u64) -> Result<(Ve
             _ => 4,
         };
         let mut next = |x: &mut Exec| -> Result<u64, Flow> {
-            at = at.next_multiple_of(size);
-            let value = bytes(x, lane, at, size as u32)?;
-            at += size;
             count += 1;
-            Ok(value.iter().rev().fold(0, |v, b| v << 8 | u64::from(*b)))
+            argument(x, lane, &mut at, size)
         };
         match conversion {
             Some(b'%') => text.push(b'%'),
@@ -294,7 +312,7 @@ fn assertfail(x: &mut Exec, i: &Inst) -> Flow {
         Ok(format!("{file}:{line}: {function}: assertion `{assertion}` failed"))
     })();
     match message {
-        Ok(message) => x.fault(FaultKind::Assert, "assertion", message),
+        Ok(message) => x.fault(FaultKind::Assert, "assert", message),
         Err(flow) => flow,
     }
 }

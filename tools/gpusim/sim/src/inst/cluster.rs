@@ -3,7 +3,7 @@
 use gpusim_check::{AccessKind, Scope, Sem, StrongOp};
 use gpusim_ptx::ast;
 
-use super::bulk::{begin, range, take_off};
+use super::bulk::{begin, take_off};
 use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand};
 use crate::exec::{
     BulkCopy, Completes, Exec, FaultKind, MemoryReduction, Operation, Side, Stretch, Wait, lanes,
@@ -54,7 +54,8 @@ fn run_arrive(x: &mut Exec, i: &Inst) -> Flow {
     }
     let generation = x.cluster.arrive(mask.count_ones());
     let arrived = x.cluster.flight.arrived(warp.rank, warp.index);
-    *arrived = (generation, arrived.1 | mask);
+    lanes(mask).for_each(|lane| arrived.0[lane] = generation);
+    arrived.1 |= mask;
     Flow::Next
 }
 
@@ -66,13 +67,14 @@ fn run_wait(x: &mut Exec, i: &Inst) -> Flow {
         return flow;
     }
     let (warp, mask) = (x.warp_id(), x.mask);
-    let (generation, arrived) = *x.cluster.flight.arrived(warp.rank, warp.index);
+    let (generations, arrived) = *x.cluster.flight.arrived(warp.rank, warp.index);
     if mask & !arrived != 0 {
         x.mask = mask & !arrived;
         let message = "barrier.cluster.wait without barrier.cluster.arrive before it";
         return x.fault(FaultKind::Check, "barrier divergence", message);
     }
-    if x.cluster.barrier.generation == generation {
+    let generation = x.cluster.barrier.generation;
+    if lanes(mask).any(|lane| generations[lane] == generation) {
         x.wait = Wait::ClusterBarrier { generation };
         return Flow::Wait;
     }
@@ -168,7 +170,11 @@ fn issue(x: &mut Exec, data: &Store, lane: usize) -> Result<(), Flow> {
         None => AccessKind::Write,
         Some(_) => AccessKind::Strong { op: StrongOp::Red, sem: Sem::Relaxed, scope: Scope::Cluster },
     };
-    range(x, op.as_ref(), target.space(), target.offset.into(), bytes, kind, data.ty.bytes())?;
+    if let Some(op) = op.as_ref() {
+        // Not of the async proxy: PTX names bulk copies and wgmma as its operations.
+        let (space, at) = (target.space(), target.offset.into());
+        x.tell(|check| check.async_store(op, space, at, bytes.into(), kind, data.ty.bytes()))?;
+    }
     let copy = BulkCopy {
         issuer: x.issuer(lane),
         from: Side::Value,

@@ -85,7 +85,8 @@ fn proxy(i: &ast::Instruction, mut m: Mods) -> Result<Inst, LowerError> {
             operand(i, 1)?;
         }
         fence.order = Some((if acquire { Sem::Acquire } else { Sem::Release }, scope));
-        fence.proxy = Some(ProxyFence::Tensormap);
+        // The acquiring one of the pair is what lets the other proxy see the map.
+        fence.proxy = acquire.then_some(ProxyFence::Tensormap);
     } else if m.take("async::generic") {
         let acquire = m.take("acquire");
         if acquire == m.take("release") {

@@ -200,7 +200,7 @@ where
             Ok(from) => x.write(i.d, &gather(&a, &from)),
             Err(flow) => return flow,
         }
-        Flow::Next
+        x.shuffled(i.d)
     }
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,fma,f16c,bmi2,popcnt,lzcnt")]
@@ -210,7 +210,7 @@ where
             Ok(from) => x.write(i.d, &gather_wide(&a, &from)),
             Err(flow) => return flow,
         }
-        Flow::Next
+        x.shuffled(i.d)
     }
     #[cfg(target_arch = "x86_64")]
     if wide() {

@@ -73,8 +73,10 @@ fn mbarrier(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
         (false, false) => Sem::Release,
     };
     m.take(if waits { "acquire" } else { "release" });
-    let scope = if m.take("cluster") { Scope::Cluster } else { Scope::Cta };
-    m.take("cta");
+    // Without a scope PTX means `.cta`, also where the object is another CTA's. CUTLASS's cluster barriers are written so, and
+    // order what they are meant to on hardware; a scope that is written down counts as written.
+    let scope = if m.take("cta") { Scope::Cta } else { Scope::Cluster };
+    m.take("cluster");
     m.take("b64");
     m.end()?;
     let none = Reg::NONE;

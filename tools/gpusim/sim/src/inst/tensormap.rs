@@ -1,6 +1,6 @@
 //! `tensormap.replace` and `tensormap.cp_fenceproxy`.
 
-use gpusim_check::{ProxyFence, Sem};
+use gpusim_check::Sem;
 use gpusim_ptx::ast;
 
 use super::memory::space;
@@ -135,7 +135,7 @@ fn run_copy(x: &mut Exec, i: &Inst) -> Flow {
     }
     let warp = x.warp_id();
     if let Some(check) = x.cluster.check.as_mut() {
-        check.fence_proxy(warp, mask, ProxyFence::Tensormap);
+        // The release of the pair: the map's users still need their `fence.proxy.tensormap` of the acquiring kind.
         check.fence(warp, mask, Sem::Release, data.scope);
     }
     Flow::Next

@@ -4,7 +4,7 @@ use gpusim_ptx::ast::{self, Operand};
 
 use super::lanes::permuting;
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Pred, Reg, Run, Ty, operand};
-use crate::exec::{Exec, FaultKind};
+use crate::exec::{Exec, FaultKind, Wait};
 
 pub(super) const TABLE: &[Entry] = &[
     ("shfl", shfl),
@@ -15,7 +15,8 @@ pub(super) const TABLE: &[Entry] = &[
     ("elect", elect),
 ];
 
-/// The member mask in `reg`, once all its lanes are here; else what to return.
+/// The member mask in `reg`, once all its lanes are here; else what to return. Lanes with different masks are different
+/// collectives, as tiles of a warp are: the first that is complete goes on now, the others' turn comes at [`Exec::united`].
 #[inline(always)]
 fn members(x: &mut Exec, reg: Reg) -> Result<u32, Flow> {
     if reg.file() as u32 == Reg::CONSTANT {
@@ -29,12 +30,34 @@ fn members(x: &mut Exec, reg: Reg) -> Result<u32, Flow> {
     let first = masks[x.mask.trailing_zeros() as usize];
     let differ = (0..32).fold(0, |bits, lane| bits | u32::from(masks[lane] != first) << lane);
     if differ & x.mask != 0 {
-        return Err(x.fault(FaultKind::Check, "wrong member mask", "lanes have different member masks"));
+        return divide(x, &masks);
     }
     match x.converge(first) {
         Some(flow) => Err(flow),
         None => Ok(first),
     }
+}
+
+/// Picks the lanes of one mask among those of several.
+#[cold]
+fn divide(x: &mut Exec, masks: &[u32; 32]) -> Result<u32, Flow> {
+    let all = x.mask;
+    let mut left = all;
+    while left != 0 {
+        let members = masks[left.trailing_zeros() as usize];
+        let alike = (0..32).fold(0, |bits, lane| bits | u32::from(masks[lane] == members) << lane) & left;
+        left &= !alike;
+        if alike & !members != 0 {
+            x.mask = alike;
+            return Err(x.converge(members).unwrap_or(Flow::Next));
+        }
+        if members & x.warp.alive & !alike == 0 {
+            x.set_aside(all & !alike);
+            return Ok(members);
+        }
+    }
+    x.wait = Wait::Converge;
+    Err(Flow::Wait)
 }
 
 fn sync(m: &mut Mods) -> Result<(), LowerError> {
@@ -113,11 +136,14 @@ enum Shuffle {
 struct Plan {
     from: [u32; 32],
     inside: u32,
+    /// `.idx` and `.bfly` ask for a lane by name. `.up` and `.down` of part of a warp reach past its end as a matter of course.
+    named: bool,
 }
 
 #[inline(always)]
 fn plan(mode: Shuffle, amounts: &[u32; 32], bounds: &[u32; 32]) -> Plan {
-    let mut plan = Plan { from: [0; 32], inside: 0 };
+    let named = matches!(mode, Shuffle::Butterfly | Shuffle::Index);
+    let mut plan = Plan { from: [0; 32], inside: 0, named };
     for lane in 0..32usize {
         let here = lane as u32;
         let (amount, bound, segment) = (amounts[lane] & 31, bounds[lane] & 31, bounds[lane] >> 8 & 31);
@@ -156,15 +182,17 @@ fn finish(x: &mut Exec, i: &Inst, plan: &Plan) -> Result<[u32; 32], Flow> {
     if x.mask != u32::MAX {
         let strays = |lane: usize| (!x.mask >> (plan.from[lane] & 31) & 1) << lane;
         let stray = (0..32).fold(0, |bits, lane| bits | strays(lane)) & x.mask;
-        if stray != 0 {
+        if stray != 0 && plan.named {
             return Err(stray_shuffle(x, stray));
         }
+        x.undefined(stray);
     }
     x.write_pred(Pred(i.imm as u32), plan.inside);
     Ok(plan.from)
 }
 
-/// The value of a lane that does not take part is not defined.
+/// The value of a lane that does not take part is not defined. Sums over part of a warp by `.down` bring such values to lanes
+/// whose sums nobody uses, so there it is one that the seed makes up.
 #[cold]
 fn stray_shuffle(x: &mut Exec, stray: u32) -> Flow {
     let lane = stray.trailing_zeros();
@@ -206,11 +234,11 @@ fn run_vote(x: &mut Exec, i: &Inst) -> Flow {
         2 => votes == x.mask || votes == 0,
         _ => {
             x.write(i.d, &[votes; 32]);
-            return Flow::Next;
+            return x.united();
         }
     };
     x.write_pred(i.d.as_pred(), 0u32.wrapping_sub(holds.into()));
-    Flow::Next
+    x.united()
 }
 
 fn matching(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
@@ -252,7 +280,7 @@ fn run_match(x: &mut Exec, i: &Inst) -> Flow {
     } else {
         x.write(i.d, &values.map(same));
     }
-    Flow::Next
+    x.united()
 }
 
 fn redux(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
@@ -285,7 +313,7 @@ fn fold(x: &mut Exec, i: &Inst, f: impl Fn(u32, u32) -> u32) -> Flow {
     let a = x.read::<u32>(i.a);
     let result = (0..32).filter(|lane| x.mask >> lane & 1 != 0).map(|lane| a[lane]).reduce(f);
     x.write(i.d, &[result.unwrap_or(0); 32]);
-    Flow::Next
+    x.united()
 }
 
 fn activemask(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
@@ -317,7 +345,7 @@ fn elect(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
             let leader = (members & x.mask).trailing_zeros();
             x.write(i.d, &[leader; 32]);
             x.write_pred(i.c.as_pred(), 1 << (leader & 31));
-            Flow::Next
+            x.united()
         }
     };
     Ok(Inst { d, b: cx.src(operand(i, 1)?, Ty::B32)?, c, ..Inst::new(run) })

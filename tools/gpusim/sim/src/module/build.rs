@@ -107,6 +107,10 @@ impl<'b> Builder<'b> {
                 None => None,
             });
         }
+        let called = self.functions.iter().zip(&mut frames).filter(|(function, _)| !function.entry);
+        let mut called: Vec<_> =
+            called.filter_map(|(_, frame)| Some(&mut frame.as_mut()?.allocation)).collect();
+        slots::align(&mut called);
         let infos = self.infos(&frames);
         let mut program = Program {
             code: Vec::new(),
@@ -478,7 +482,8 @@ fn lower_function(
         location: frame.body.code.last().and_then(|i| i.location),
     };
     let watched = inst::wgmma::registers(&frame.body, &frame.allocation.regs);
-    for i in frame.body.code.iter().chain([&end]) {
+    let guesses = super::guess::guesses(&frame.body);
+    for (at, i) in frame.body.code.iter().chain([&end]).enumerate() {
         let mut cx = Lower {
             regs: &frame.allocation.regs,
             places: &places,
@@ -491,7 +496,14 @@ fn lower_function(
             sink: frame.allocation.sink,
             perturb: settings.perturbation(),
         };
-        let lowered = inst::lower(&mut cx, i);
+        let lowered = match guesses.contains(&at) {
+            true => {
+                let mut relaxed = i.clone();
+                relaxed.modifiers.splice(0..0, ["relaxed".into(), "gpu".into()]);
+                inst::lower(&mut cx, &relaxed)
+            }
+            false => inst::lower(&mut cx, i),
+        };
         let guard = match &i.guard {
             Some((name, negated)) => {
                 let guard = cx.pred(&Operand::Name(name.clone())).map_err(|error| fatal(i, error))?;

@@ -2,6 +2,7 @@
 
 mod build;
 mod contract;
+mod guess;
 mod layout;
 mod pool;
 mod program;

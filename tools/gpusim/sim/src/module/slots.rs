@@ -92,6 +92,9 @@ pub(crate) const CARRY: Pred = Pred(2);
 /// The registers of a function, and the size of its frame.
 pub(crate) struct Allocation {
     pub regs: HashMap<String, RegInfo>,
+    /// Slots of registers of more than 32 bits, which come first, and of the others.
+    wide: usize,
+    narrow: usize,
     pub slots: usize,
     pub preds: usize,
     /// Slots and predicate for discarded results.
@@ -372,9 +375,30 @@ pub(crate) fn allocate(body: &Body, fixed: &[&str]) -> Allocation {
         };
         regs.insert(names.names[reg].clone(), RegInfo { ty, reg: place });
     }
-    let (slots, preds) = (wide.0.len() + narrow.0.len(), FIRST_PRED + preds.0.len());
-    let sink = (Reg::new(Reg::FRAME, slots), Pred::new(preds));
-    Allocation { regs, slots: slots + 4, preds: preds + 1, sink }
+    let (wide, narrow, preds) = (wide.0.len(), narrow.0.len(), FIRST_PRED + preds.0.len());
+    let sink = (Reg::new(Reg::FRAME, wide + narrow), Pred::new(preds));
+    Allocation { regs, wide, narrow, slots: wide + narrow + SINK, preds: preds + 1, sink }
+}
+
+/// Slots for discarded results: 128 bits.
+const SINK: usize = 4;
+
+/// Gives functions that are called frames of one shape: lanes of a warp may be in different ones at one depth, and what is
+/// true inside a function, that a slot holds one width only, has to be true of all of them together.
+pub(crate) fn align(callees: &mut [&mut Allocation]) {
+    let most = |of: fn(&Allocation) -> usize| callees.iter().map(|a| of(a)).max().unwrap_or(0);
+    let (wide, narrow) = (most(|a| a.wide), most(|a| a.narrow));
+    for allocation in callees {
+        let shift = (wide - allocation.wide) as u32;
+        for info in allocation.regs.values_mut() {
+            if info.ty != Ty::Pred && info.ty.slots() == 1 {
+                info.reg = Reg(info.reg.0 + shift);
+            }
+        }
+        (allocation.wide, allocation.narrow) = (wide, narrow);
+        allocation.slots = wide + narrow + SINK;
+        allocation.sink.0 = Reg::new(Reg::FRAME, wide + narrow);
+    }
 }
 
 #[cfg(test)]
@@ -412,6 +436,18 @@ mod tests {
         let at = |name: &str| allocation.regs[name].reg.slot();
         let wide: Vec<usize> = ["%d0", "%d1", "%d2"].iter().flat_map(|d| [at(d), at(d) + 1]).collect();
         assert!(["%r0", "%r1", "%r2"].iter().all(|r| !wide.contains(&at(r))), "{wide:?}");
+    }
+
+    #[test]
+    fn registers_of_different_width_share_no_slot_between_functions_either() {
+        let mut one = allocate(&body(".reg .b64 %d<9>; mov.u64 %d0, 1; add.u64 %d1, %d0, 1; ret;"), &[]);
+        let mut other = allocate(&body(".reg .b32 %r<9>; mov.u32 %r0, 1; add.u32 %r1, %r0, 1; ret;"), &[]);
+        align(&mut [&mut one, &mut other]);
+        let slots = |of: &Allocation| of.regs.values().map(|info| info.reg.slot()).collect::<Vec<_>>();
+        let wide: Vec<usize> = slots(&one).iter().flat_map(|at| [*at, at + 1]).collect();
+        assert!(slots(&other).iter().all(|at| !wide.contains(at)), "{wide:?} {:?}", slots(&other));
+        assert_eq!((one.sink, one.slots), (other.sink, other.slots));
+        assert!(slots(&other).iter().chain(&wide).all(|at| *at < one.sink.0.slot()));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) enum Special {
     DynamicSmemSize,
     TotalSmemSize,
     AggrSmemSize,
+    /// `%reserved_smem_offset_…`: 0 to 2 are begin, end and cap, then come the numbered ones.
+    ReservedSmem(u8),
     WarpSize,
     /// Driver-defined: 1 and 2 are the upper and lower half of the address of a cooperative grid's workspace.
     EnvReg(u8),
@@ -84,6 +86,11 @@ impl Special {
             "%dynamic_smem_size" => Special::DynamicSmemSize,
             "%total_smem_size" => Special::TotalSmemSize,
             "%aggr_smem_size" => Special::AggrSmemSize,
+            "%reserved_smem_offset_begin" => Special::ReservedSmem(0),
+            "%reserved_smem_offset_end" => Special::ReservedSmem(1),
+            "%reserved_smem_offset_cap" => Special::ReservedSmem(2),
+            "%reserved_smem_offset_0" => Special::ReservedSmem(3),
+            "%reserved_smem_offset_1" => Special::ReservedSmem(4),
             "WARP_SZ" => Special::WarpSize,
             _ => return None,
         })

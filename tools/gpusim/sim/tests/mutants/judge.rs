@@ -133,6 +133,7 @@ fn difference(kernel: &Kernel, results: &std::collections::BTreeMap<String, Vec<
             Result::All(value) => vec![*value; got.len()],
             Result::Affine([a, b]) => (0..got.len()).map(|i| a * i as f64 + b).collect(),
             Result::Values(values) => values.clone(),
+            Result::Mix(mix) => (0..got.len()).map(|i| mix.element(i)).collect(),
             Result::Sorted(values) => {
                 got.sort_by(f64::total_cmp);
                 values.clone()

@@ -91,6 +91,24 @@ pub enum Result {
     Affine([f64; 2]),
     Values(Vec<f64>),
     Sorted(Vec<f64>),
+    Mix(Mix),
+}
+
+/// As of a buffer's first elements, over and over if `every` is given.
+#[derive(Deserialize)]
+pub struct Mix {
+    mul: i64,
+    add: i64,
+    r#mod: i64,
+    minus: i64,
+    every: Option<usize>,
+}
+
+impl Mix {
+    pub fn element(&self, i: usize) -> f64 {
+        let i = i % self.every.unwrap_or(usize::MAX);
+        ((self.mul * i as i64 + self.add).rem_euclid(self.r#mod) - self.minus) as f64
+    }
 }
 
 impl Kernel {
@@ -132,9 +150,10 @@ impl Init {
     }
 }
 
-/// The folder of the suite.
+/// The folder of the suite: `MUTANTS_FOLDER`, for kernels that are not part of it yet, or the one of the repository.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../mutants")
+    let given = std::env::var_os("MUTANTS_FOLDER").map(PathBuf::from);
+    given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../mutants"))
 }
 
 pub fn read() -> Vec<Kernel> {

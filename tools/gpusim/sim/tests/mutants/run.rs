@@ -39,6 +39,10 @@ pub fn all(ptx: &str, kernels: &[&Kernel], seed: u64) -> Vec<Ended> {
         arithmetic: if seed.is_multiple_of(5) { Arithmetic::Exact } else { Arithmetic::Fast },
         check_global_init: true,
         instruction_limit: INSTRUCTION_LIMIT,
+        threads: number("MUTANTS_THREADS").unwrap_or(1),
+        // Nobody writes the buffers from outside while a launch runs.
+        stall_seconds: 0.0,
+        poll_limit: INSTRUCTION_LIMIT / 4,
         ..Settings::default()
     };
     let mut ends: Vec<Ended> = Vec::new();
@@ -54,6 +58,10 @@ pub fn all(ptx: &str, kernels: &[&Kernel], seed: u64) -> Vec<Ended> {
     let broken = done.unwrap_or_else(|panic| Err(said(&*panic))).err().unwrap_or_default();
     ends.resize_with(kernels.len(), || Ended::Broken(broken.clone()));
     ends
+}
+
+fn number(name: &str) -> Option<usize> {
+    Some(std::env::var(name).ok()?.parse().unwrap_or_else(|_| panic!("{name}: a number")))
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
@@ -165,9 +173,9 @@ fn tensor_map(map: &Map, address: u64) -> Result<Vec<u8>, String> {
 fn width(elem: &str) -> usize {
     match elem {
         "u8" => 1,
-        "bf16" => 2,
+        "bf16" | "u16" => 2,
         "i32" | "u32" | "f32" => 4,
-        "u64" => 8,
+        "u64" | "f64" => 8,
         _ => panic!("manifest: element type {elem}"),
     }
 }
@@ -177,6 +185,8 @@ fn encode(elem: &str, value: f64) -> Vec<u8> {
     match elem {
         "u8" => vec![value as u8],
         "bf16" => ((value as f32).to_bits() >> 16).to_le_bytes()[..2].to_vec(),
+        "u16" => (value as u16).to_le_bytes().to_vec(),
+        "f64" => value.to_le_bytes().to_vec(),
         "i32" => (value as i32).to_le_bytes().to_vec(),
         "u32" => (value as u32).to_le_bytes().to_vec(),
         "f32" => (value as f32).to_le_bytes().to_vec(),
@@ -191,6 +201,7 @@ fn decode(elem: &str, bytes: &[u8]) -> f64 {
         "i32" => f64::from(word as u32 as i32),
         "bf16" => f64::from(f32::from_bits((word as u32) << 16)),
         "f32" => f64::from(f32::from_bits(word as u32)),
+        "f64" => f64::from_bits(word),
         _ => word as f64,
     }
 }

@@ -49,10 +49,6 @@ const REPORTED: &[(&str, &str)] = &[
     ),
     ("atomics_integers_sm_80", SCOPE),
     ("atomics_integers_sm_90a", SCOPE),
-    (
-        "atomics_floats_sm_80",
-        "CUDA's header begins the compare-and-swap loop of a bf16 addition with a plain load",
-    ),
 ];
 
 type Records = Arc<Mutex<Vec<Record>>>;

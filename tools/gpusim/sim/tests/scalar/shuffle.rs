@@ -111,3 +111,33 @@ fn a_mask_without_the_lane_itself_is_reported() {
         assert_eq!(report.kind, "wrong member mask");
     }
 }
+
+#[test]
+fn a_sum_over_part_of_a_warp_by_shuffles_down_is_right_where_it_is_used() {
+    let body = "mov.u32 %r2, %t; setp.lt.u32 %p1, %t, 16; @!%p1 bra OUT;
+        shfl.sync.down.b32 %r3, %r2, 8, 31, 0xFFFF; add.u32 %r2, %r2, %r3;
+        shfl.sync.down.b32 %r3, %r2, 4, 31, 0xFFFF; add.u32 %r2, %r2, %r3;
+        shfl.sync.down.b32 %r3, %r2, 2, 31, 0xFFFF; add.u32 %r2, %r2, %r3;
+        shfl.sync.down.b32 %r3, %r2, 1, 31, 0xFFFF; add.u32 %r2, %r2, %r3;
+        OUT: st.global.u32 [%out], %r2;";
+    assert_eq!(run(body, 32, &[0; 32], 32)[0], 120);
+}
+
+#[test]
+fn what_a_shuffle_down_brings_from_beyond_its_mask_is_no_lane_s_value() {
+    let body = "mov.u32 %r2, 7; setp.lt.u32 %p1, %t, 16; @%p1 shfl.sync.down.b32 %r2, %t, 8, 31, 0xFFFF;
+        st.global.u32 [%out], %r2;";
+    let got = run(body, 32, &[0; 32], 32);
+    assert!(got[8..16].iter().all(|value| *value >= 32), "{got:?}");
+}
+
+#[test]
+fn tiles_of_a_warp_shuffle_with_masks_of_their_own() {
+    let body = "shr.u32 %r1, %t, 3; shl.b32 %r1, %r1, 3; mov.u32 %r2, 0xFF; shl.b32 %r2, %r2, %r1;
+        shfl.sync.bfly.b32 %r3, %t, 7, 31, %r2; redux.sync.add.u32 %r4, %t, %r2; setp.lt.u32 %p1, %t, 99; vote.sync.ballot.b32 %r5, %p1, %r2;
+        shl.b32 %r4, %r4, 8; add.u32 %r3, %r3, %r4; popc.b32 %r5, %r5; shl.b32 %r5, %r5, 24; add.u32 %r3, %r3, %r5;
+        st.global.u32 [%out], %r3;";
+    let tile = |t: u32| (t / 8 * 8..t / 8 * 8 + 8).sum::<u32>();
+    let expected: Vec<u32> = (0..32).map(|t| (t ^ 7) + (tile(t) << 8) + (8 << 24)).collect();
+    assert_eq!(run(body, 32, &[0; 32], 32), expected);
+}
