@@ -97,6 +97,24 @@ fn products_take_and_give_carries() {
             "u32 u32 u32 u32",
             |a, b, c| ((a * b) % (1 << 32) + c + (a >> 31)) >> 32,
         ),
+        (
+            "add.cc.u32 %x1, %a, %a; madc.hi.cc.u32 %x2, %a, %b, %c; addc.u32 %d, 0, 0;",
+            "u32 u32 u32 u32",
+            |a, b, c| ((a * b) / (1 << 32) + c + (a >> 31)) >> 32,
+        ),
+        (
+            "add.cc.s64 %y1, %a, %b; addc.cc.s64 %y2, %b, %c; addc.s64 %d, 0, 0;",
+            "s64 s64 s64 s64",
+            |a, b, c| {
+                let middle = u128::from(b) + u128::from(c) + ((u128::from(a) + u128::from(b)) >> 64);
+                (middle >> 64) as u64
+            },
+        ),
+        (
+            "sub.cc.u64 %y1, %a, %b; subc.cc.u64 %y2, %b, %c; subc.u64 %d, 0, 0;",
+            "u64 u64 u64 u64",
+            |a, b, c| 0u64.wrapping_sub(u64::from(wide(a, b) < wide(b, c))),
+        ),
         ("mad.lo.cc.u64 %y1, %a, %b, %c; madc.hi.u64 %d, %a, %b, 0;", "u64 u64 u64 u64", |a, b, c| {
             ((u128::from(a) * u128::from(b) + u128::from(c)) >> 64) as u64
         }),
