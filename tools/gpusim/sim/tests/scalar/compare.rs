@@ -102,6 +102,12 @@ fn values_are_selected_by_predicates_and_signs() {
     check(&[
         ("selp.b16 %d, %a, %b, %c;", "b16 b16 b16 pred", |a, b, c| if c == 1 { a } else { b }),
         ("selp.b32 %d, %a, %b, %c;", "b32 b32 b32 pred", |a, b, c| if c == 1 { a } else { b }),
+        ("selp.u16 %d, 1, %b, %c;", "u16 u16 u16 pred", |_, b, c| if c == 1 { 1 } else { b }),
+        ("selp.s16 %d, %a, -2, %c;", "s16 s16 s16 pred", |a, _, c| if c == 1 { a } else { 0xFFFE }),
+        ("selp.f64 %d, %a, 0d3FF0000000000000, %c;", "b64 b64 b64 pred", |a, _, c| {
+            if c == 1 { a } else { 0x3FF0_0000_0000_0000 }
+        }),
+        ("selp.s64 %d, %a, %b, !%c;", "s64 s64 s64 pred", |a, b, c| if c == 0 { a } else { b }),
         ("selp.u64 %d, %a, %b, %c;", "u64 u64 u64 pred", |a, b, c| if c == 1 { a } else { b }),
         (
             "selp.f32 %d, %a, 0f3F800000, %c;",

@@ -110,17 +110,23 @@ fn global_memory_keeps_every_type_and_vector() {
     round_trips("", "%out", "st.global.cs", "ld.global.cs", 64);
     round_trips("", "%out", "st.relaxed.gpu.global", "ld.acquire.gpu.global", 64);
     round_trips("", "%out", "st.release.sys.global", "ld.relaxed.sys.global", 64);
+    round_trips("", "%out", "st.release.gpu", "ld.acquire.gpu", 64);
+    round_trips("", "%out", "st.global.gpu.relaxed", "ld.global.gpu.acquire", 64);
 }
 
 /// The loads of every form from `at`, each followed by a store of the same form to its sixteen bytes of the output.
 fn copies(load: impl Fn(usize, &str, &str) -> String) -> String {
+    copies_by("st.global", load)
+}
+
+fn copies_by(store: &str, load: impl Fn(usize, &str, &str) -> String) -> String {
     let mut body = String::new();
     for (n, (ty, bits, count)) in shapes().enumerate() {
         let name = ["h", "", "r", "", "", "", "d"][bits.max(16) / 8 - 2];
         let registers: Vec<String> = (10..10 + count).map(|r| format!("%{name}{r}")).collect();
         let form = format!("{}{ty}", vector(count));
         body += &load(n, &form, &list(&registers));
-        body += &format!("st.global.{form} [%d0+{}], {};\n", 16 * n, list(&registers));
+        body += &format!("{store}.{form} [%d0+{}], {};\n", 16 * n, list(&registers));
     }
     body
 }
@@ -142,6 +148,8 @@ const SOURCE: [u32; 4] = [0x8182_8384, 0x0506_0708, 0xF1F2_F3F4, 0x7F80_0001];
 #[test]
 fn sixteen_bytes_of_global_memory_are_loaded_and_stored_in_every_form() {
     copied(&wrap(&copies(|_, form, to| format!("ld.global.{form} {to}, [%d1]; "))), &SOURCE);
+    let streaming = copies_by("st.global.cs", |_, form, to| format!("ld.global.cs.{form} {to}, [%d1]; "));
+    copied(&wrap(&streaming), &SOURCE);
     copied(&wrap(&copies(|_, form, to| format!("ld.global.nc.{form} {to}, [%d1]; "))), &SOURCE);
     copied(&wrap(&copies(|_, form, to| format!("ld.global.cv.{form} {to}, [%d1]; "))), &SOURCE);
 }
