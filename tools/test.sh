@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, then runs them all. Needs: rustup's cargo (rust-toolchain.toml names the version), python3 with venv,
-# a C++ compiler for nvcc. Downloads come from crates.io and, where no CUDA toolkit is installed, from PyPI; nothing is written outside target/.
+# a C++ compiler for nvcc. Downloads come from crates.io and PyPI (MMA-Sim's kernels, and a CUDA toolkit: the pinned one compiles them); nothing is written outside target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +26,9 @@ cargo bench --locked --benches -- --test >/dev/null
 
 step "tests of the library"
 cargo test --locked
+
+step "the simulated device: MMA-Sim's kernels"
+tools/gpusim/programs/bitexact.py kernels target/mmasim-kernels
 
 step "the simulated device: tests of its parts"
 cargo test --locked --package gpusim-ptx --package gpusim-num --package gpusim-check --package gpusim

@@ -3,9 +3,10 @@
 
     bitexact.py kernels FOLDER the `mma.sync` and `wgmma` kernels of mmasim-kernels as PTX, and FOLDER/kernels.json
     bitexact.py vectors         mmasim.json and mmasim.bin beside this file: operands and the results mmasim gives
+    bitexact.py digests         mmasim_digests.json: the digests of mmasim's results for every `wgmma` of floats
 
 `kernels` downloads the pinned wheel (120 KB; it carries no licence file, so neither it nor its PTX is part of this
-repository) and compiles it with the pinned nvcc. `vectors` needs PyTorch, which it installs under target/ (several GB);
+repository) and compiles it with the pinned nvcc. `vectors` and `digests` need PyTorch, which they install under target/ (several GB);
 tests need only the files it wrote. README.md describes the format.
 """
 import json
@@ -24,8 +25,12 @@ TYPES = ["f32", "f16", "bf16", "tf32", "e4m3", "e5m2"]                  # enum W
 
 def kernels(folder):
     folder.mkdir(parents=True, exist_ok=True)
+    made = folder / "kernels.json"
+    if made.exists() and made.stat().st_mtime >= Path(__file__).stat().st_mtime:
+        return print(f"{made} is newer than this script")
     toolkit = subprocess.run([ROOT / "tools" / "toolchain.sh", "--pinned"], check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")[-2]
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check", "--only-binary=:all:",
+    python = Path(toolkit).parents[4] / "bin" / "python3"               # of the toolkit's own environment, which has pip
+    subprocess.run([python, "-m", "pip", "download", "-q", "--no-deps", "--disable-pip-version-check", "--only-binary=:all:",
                     "--python-version", "3.12", "-d", folder, f"mmasim-kernels=={VERSION}"], check=True)
     with zipfile.ZipFile(next(folder.glob("mmasim_kernels-*.whl"))) as wheel:
         for name in wheel.namelist():
@@ -45,11 +50,12 @@ def kernels(folder):
             else:
                 name = entry.removeprefix("mma_").removesuffix("_kernel").replace("_", ".")
                 table["mma " + name] = dict(file=ptx.name, entry=entry, block=32, args=["d", "a", "b", "c"])
-    (folder / "kernels.json").write_text(json.dumps(table, indent=0))
+    made.write_text(json.dumps(table, indent=0))
     print(f"{len(table)} kernels in {folder}")
 
 
-def vectors():
+def with_mmasim():
+    """Goes on in an environment that has mmasim."""
     venv = ROOT / "target" / "mmasim-venv"
     python = venv / "bin" / "python"
     if not (venv / "installed").exists():
@@ -60,6 +66,68 @@ def vectors():
     if Path(sys.prefix).resolve() != venv.resolve():
         os.environ["PATH"] = f"{venv}/bin:" + os.environ["PATH"]
         os.execv(python, [python, __file__, *sys.argv[1:]])
+
+
+def digests():
+    """Inputs are made of a counter, in sim/tests/programs/wheel.rs as here; NaN counts as NaN whatever its payload."""
+    with_mmasim()
+    import numpy
+    import torch
+    from mmasim.nv_ptx import sim
+
+    exponents = {"f32": (8, 23), "f16": (5, 10), "bf16": (8, 7), "tf32": (8, 10), "e4m3": (4, 3), "e5m2": (5, 2)}
+    words = {4: (numpy.uint32, torch.int32), 2: (numpy.uint16, torch.int16), 1: (numpy.uint8, torch.int8)}
+    u64 = numpy.uint64
+
+    def mixed(x):
+        x = (x ^ x >> u64(30)) * u64(0xBF58476D1CE4E5B9)
+        x = (x ^ x >> u64(27)) * u64(0x94D049BB133111EB)
+        return x ^ x >> u64(31)
+
+    def operand(seed, which, inputs, ty, dtype, shape):
+        """inputs 0: signs, four binades around one, any fraction; 1: any finite bits; 2: any bits."""
+        exponent, mantissa = exponents[ty]
+        start = mixed(numpy.array([4 * seed + which], u64))
+        word = mixed(start + numpy.arange(1, shape[0] * shape[1] + 1, dtype=u64) * u64(0x9E3779B97F4A7C15))
+        ones, bias = (1 << exponent) - 1, (1 << exponent - 1) - 1
+        field = word >> u64(52) & u64(ones)
+        if inputs == 0:
+            field = u64(bias - 2) + (word >> u64(52) & u64(3))
+        elif inputs == 1:
+            field = numpy.minimum(field, u64(ones - 1))
+        bits = word >> u64(63) << u64(exponent + mantissa) | field << u64(mantissa) | word & u64((1 << mantissa) - 1)
+        if ty == "tf32":
+            bits <<= u64(13)
+        unsigned, signed = words[dtype.itemsize]
+        return torch.from_numpy(bits.astype(unsigned).view(unsigned(0).dtype.str.replace("u", "i")).reshape(shape)).view(dtype)
+
+    def digest(t):
+        unsigned, signed = words[t.element_size()]
+        bits = t.contiguous().view(signed).numpy().view(unsigned).copy()
+        bits[torch.isnan(t.double()).numpy()] = ~unsigned(0)
+        value = 0xCBF29CE484222325
+        for byte in bits.tobytes():
+            value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
+        return f"{value:016x}"
+
+    index = []
+    floats = [(8, "f32", "tf32", "tf32"), (16, "f32", "f16", "f16"), (16, "f16", "f16", "f16"), (16, "f32", "bf16", "bf16")]
+    floats += [(32, d, a, b) for d in ("f32", "f16") for a in ("e5m2", "e4m3") for b in ("e5m2", "e4m3")]
+    for n in range(8, 257, 8):
+        for k, d, a, b in floats:
+            model = sim.WGMMA("Hopper", f"m64n{n}k{k}.{d}.{a}.{b}")
+            for inputs in (0, 1, 2):
+                seed = len(index)
+                x = operand(seed, 0, inputs, a, model.a_type, (64, k))
+                y = operand(seed, 1, inputs, b, model.b_type, (n, k))
+                z = operand(seed, 2, inputs, d, model.c_type, (64, n))
+                index.append(dict(instruction=f"wgmma m64n{n}k{k}.{d}.{a}.{b}", m=64, n=n, k=k, inputs=inputs, seed=seed, digest=digest(model(x, y.T, z))))
+    (HERE / "mmasim_digests.json").write_text('{"made_by": "mmasim ' + VERSION + '", "cases": [\n' + ",\n".join(map(json.dumps, index)) + "\n]}\n")
+    print(f"{len(index)} digests")
+
+
+def vectors():
+    with_mmasim()
     import numpy
     import torch
     from mmasim.nv_ptx import isa_mma, sim
@@ -126,5 +194,7 @@ if __name__ == "__main__":
         kernels(Path(sys.argv[2]).resolve())
     elif sys.argv[1:] == ["vectors"]:
         vectors()
+    elif sys.argv[1:] == ["digests"]:
+        digests()
     else:
         raise SystemExit(__doc__)

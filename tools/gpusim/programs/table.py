@@ -22,7 +22,7 @@ def row(*cells):
 def table(data):
     groups = {}
     for r in data["results"]:
-        if r["mode"] in ("mmasim", "wheel"):
+        if r["mode"] in ("mmasim", "wheel", "digest"):
             kind = ("generated" if r["mode"] == "mmasim" else "mmasim-kernels", f"`{r['op'].replace('mma', 'mma.sync') if r['op'] == 'mma' else r['op']}` bit for bit", r["target"])
         else:
             kind = ({"triton": "Triton", "nvcc": "nvcc"}[r["made_by"]], GROUPS.get(r["op"], "rows, numbers, control flow, atomics"), r["target"])

@@ -50,6 +50,9 @@ pub struct Settings {
     pub check_shared_init: bool,
     /// `GPUSIM_CHECK_GLOBAL_INIT`: also report reads of global memory that nothing has written.
     pub check_global_init: bool,
+    /// `GPUSIM_CHECK_WGMMA_REGISTERS`: registers of a `wgmma` in flight that others touch; on. Where it is off, who touches
+    /// one finds the products done, as ptxas sees to.
+    pub check_wgmma_registers: bool,
     /// `GPUSIM_TENSOR` (or `GPUSIM_ARITHMETIC`): `exact` or `fast`.
     pub arithmetic: Arithmetic,
     /// `GPUSIM_TENSOR_ARCH`: the `sm_` number whose tensor cores the exact arithmetic follows; the module's `.target` if
@@ -86,6 +89,7 @@ impl Default for Settings {
             check_global_races: true,
             check_shared_init: true,
             check_global_init: false,
+            check_wgmma_registers: true,
             arithmetic: Arithmetic::default(),
             tensor_arch: None,
             approx: Approx::default(),
@@ -112,6 +116,11 @@ impl Settings {
     /// The seed with which approximate functions are perturbed, if they are.
     pub(crate) fn perturbation(&self) -> Option<u64> {
         (self.approx == Approx::Perturbed).then_some(self.seed)
+    }
+
+    /// Whether registers of a `wgmma` in flight are reported.
+    pub(crate) fn check_wgmma_registers(&self) -> bool {
+        self.checks && self.check_wgmma_registers
     }
 
     fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, String> {
@@ -141,6 +150,8 @@ impl Settings {
         settings.check_global_races = flag("GPUSIM_CHECK_GLOBAL_RACES", settings.check_global_races)?;
         settings.check_shared_init = flag("GPUSIM_CHECK_SHARED_INIT", settings.check_shared_init)?;
         settings.check_global_init = flag("GPUSIM_CHECK_GLOBAL_INIT", settings.check_global_init)?;
+        settings.check_wgmma_registers =
+            flag("GPUSIM_CHECK_WGMMA_REGISTERS", settings.check_wgmma_registers)?;
         settings.report = lookup("GPUSIM_REPORT").filter(|path| !path.is_empty()).map(PathBuf::from);
         if let Some(text) = lookup("GPUSIM_TENSOR").or_else(|| lookup("GPUSIM_ARITHMETIC")) {
             settings.arithmetic = match text.trim() {
@@ -190,6 +201,7 @@ mod tests {
             "GPUSIM_SCHEDULE" => Some("random".into()),
             "GPUSIM_CHECKS" => Some("off".into()),
             "GPUSIM_CHECK_SHARED_RACES" => Some("0".into()),
+            "GPUSIM_CHECK_WGMMA_REGISTERS" => Some("off".into()),
             "GPUSIM_APPROX" => Some("perturbed".into()),
             "GPUSIM_FUSE" => Some("on".into()),
             _ => None,
@@ -200,6 +212,7 @@ mod tests {
         assert_eq!(settings.schedule, Schedule::Random);
         assert!(!settings.checks);
         assert!(!settings.check_shared_races && settings.check_global_races && settings.check_shared_init);
+        assert!(!settings.check_wgmma_registers);
         assert!(settings.fuse);
         assert_eq!(settings.perturbation(), Some(17));
         assert_eq!(settings.threads, 1);

@@ -1,5 +1,9 @@
 //! Extended-precision arithmetic: `add.cc`, `addc`, `sub.cc`, `subc`, `mad.cc`, `madc`. The carry flag is a predicate of
 //! the frame.
+//!
+//! PTX's text lets subtractions exchange a borrow and additions a carry, and does not say what an `addc` finds after a
+//! `sub.cc`. The flag is the adder's: a - b is a + !b + 1, so it is set where nothing was borrowed. ptxas folds constants so,
+//! and nvcc's 128-bit division counts on it.
 
 use gpusim_ptx::ast;
 
@@ -73,18 +77,19 @@ fn product(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     Ok(Inst { d, a, b, c: cx.src(operand(i, 3)?, ty)?, aux, ..Inst::new(run_of(aux)) })
 }
 
-/// Result and carry out. For a subtraction the carry is the borrow.
+/// Result and carry out of the adder.
 fn compute(aux: u32, bits: u32, a: i128, b: i128, c: i128, carry: bool) -> (u64, bool) {
     let ones = (1i128 << bits) - 1;
-    let carry = i128::from(carry && aux & IN != 0);
+    let subtract = aux & SUBTRACT != 0;
     let (x, y) = if aux & PRODUCT != 0 {
         let product = a.wrapping_mul(b);
         (if aux & HIGH != 0 { product >> bits & ones } else { product & ones }, c & ones)
     } else {
-        (a & ones, b & ones)
+        (a & ones, if subtract { !b & ones } else { b & ones })
     };
-    let exact = if aux & SUBTRACT != 0 { x - y - carry } else { x + y + carry };
-    ((exact & ones) as u64, !(0..=ones).contains(&exact))
+    let carry = if aux & IN != 0 { carry } else { subtract };
+    let exact = x + y + i128::from(carry);
+    ((exact & ones) as u64, exact > ones)
 }
 
 fn run32(x: &mut Exec, i: &Inst) -> Flow {

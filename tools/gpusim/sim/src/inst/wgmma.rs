@@ -11,6 +11,9 @@
 //! - a product whose accumulators a thread has touched, or whose A registers it has written, since the last `wgmma.fence`,
 //! - the first product of a warp without a fence before it,
 //! - a product that takes registers of an unfinished one otherwise than as accumulators of the same shape.
+//!
+//! PTX leaves the result of these undefined, but ptxas sees them and waits in the program's place (its C7517 and C7514).
+//! Where nobody asks for reports, so does this: whoever touches a register of a product in flight finds all products done.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -211,7 +214,14 @@ fn run_watched(x: &mut Exec, i: &Inst) -> Flow {
             }
         }
     }
-    if let Some((accumulator, write)) = hazard.filter(|_| x.launch.settings().checks) {
+    if let Some((accumulator, write)) = hazard {
+        if !x.launch.settings().check_wgmma_registers() {
+            if let Err(flow) = carry_out_all(x) {
+                return flow;
+            }
+            // SAFETY: lowering made the function for this CPU.
+            return unsafe { (watch.run)(x, i) };
+        }
         let what = if accumulator { "an accumulator" } else { "a register of A" };
         let verb = if write { "writes" } else { "reads" };
         let message = format!("it {verb} {what} of a wgmma.mma_async that has not been waited for");
@@ -457,7 +467,7 @@ fn run_async(x: &mut Exec, i: &Inst) -> Flow {
         let message = "lanes disagree about a descriptor or scale-d";
         return x.fault(FaultKind::Check, "convergence-required", message);
     };
-    if x.launch.settings().checks
+    if x.launch.settings().check_wgmma_registers()
         && let Some(message) = hazard(x, data)
     {
         return hazard_of(x, message);
@@ -557,16 +567,26 @@ fn some_early(x: &mut Exec) -> Flow {
     Flow::Next
 }
 
-/// Carries out the oldest product.
+/// Carries out all products, in order.
+#[cold]
+fn carry_out_all(x: &mut Exec) -> Result<(), Flow> {
+    while !x.warp.wgmma.queue.is_empty() {
+        carry_out_first(x)?;
+    }
+    Ok(())
+}
+
+/// Carries out the oldest product, in all lanes even if only some are here.
 #[inline(always)]
 fn carry_out_first(x: &mut Exec) -> Result<(), Flow> {
     let Some(issued) = x.warp.wgmma.queue.pop_front() else { return Ok(()) };
     let (mask, depth) = (x.mask, x.depth);
-    if depth != issued.depth {
+    let elsewhere = depth != issued.depth || mask != u32::MAX;
+    if elsewhere {
         x.enter(u32::MAX, issued.depth);
     }
     let done = carry_out(x, &issued);
-    if depth != issued.depth {
+    if elsewhere {
         x.enter(mask, depth);
     }
     done

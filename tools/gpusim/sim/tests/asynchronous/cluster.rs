@@ -180,6 +180,9 @@ fn instructions_that_are_not_there_are_named() {
     let device = gpusim::Device::new(gpusim::Settings::default());
     for text in [
         "multimem.ld_reduce.relaxed.gpu.global.add.u32 %r1, [%P0];",
+        "fma.rn.oob.f16 %h1, %h2, %h3, %h4;",
+        "mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f16.f16.f16.f16 {%r1, %r2}, {%r3, %r4, %r5, %r6}, {%r7, %r8, %r9, %r10}, {%r1, %r2}, %r11, 0;",
+        "wgmma.mma_async.sp.sync.aligned.m64n8k32.f16.f16.f16 {%r1, %r2}, %d1, %d2, %r11, 0, 1, 1, 1, 0, 0;",
         "cp.async.bulk.tensor.3d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%s], [%P0, {0, 0, 0}], [%b], {%h1};",
     ] {
         let ptx = Case::new(text, vec![Arg::Words(vec![0])]).ptx();

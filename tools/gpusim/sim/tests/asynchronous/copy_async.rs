@@ -8,10 +8,21 @@ const WORDS: &str =
 
 #[test]
 fn each_size_copies_its_bytes() {
-    for (op, bytes) in [("ca", 4), ("ca", 8), ("ca", 16), ("cg", 16), ("cg", 16)] {
+    let forms = [
+        ("ca.shared.global", 4),
+        ("ca.shared.global", 8),
+        ("ca.shared::cta.global", 16),
+        ("cg.shared.global", 16),
+        ("cg.shared::cta.global", 16),
+        ("ca.shared.global.L2::64B", 8),
+        ("ca.shared.global.L2::128B", 16),
+        ("cg.shared.global.L2::128B", 16),
+        ("cg.shared.global.L2::256B", 16),
+    ];
+    for (form, bytes) in forms {
         let body = format!(
             "mad.wide.u32 %d5, %t, {bytes}, %P0; mad.lo.u32 %r5, %t, {bytes}, %s;
-            cp.async.{op}.shared.global.L2::128B [%r5], [%d5], {bytes}; cp.async.wait_all; bar.sync 0;
+            cp.async.{form} [%r5], [%d5], {bytes}; cp.async.wait_all; bar.sync 0;
             mad.wide.u32 %d6, %t, 4, %P1; mad.lo.u32 %r6, %t, -4, %s;
             ld.shared.u32 %r7, [%r6 + 124]; st.global.u32 [%d6], %r7;"
         );

@@ -9,4 +9,5 @@ mod mbarrier;
 #[path = "../common/ptxas.rs"]
 mod ptxas;
 mod run;
+mod stores;
 mod tensor;

@@ -152,6 +152,20 @@ fn stored(corner: [i32; 2], f: impl Fn(u32, u32) -> u32) -> Vec<u32> {
 }
 
 #[test]
+fn tiles_are_meant_where_nothing_is_said() {
+    let case = load(map(&[64, 32], &[16, 16], Swizzle::None), iota(64 * 32), &[8, 3], 256, 1024);
+    let expected: Vec<u32> = (0..256).map(|i| (i / 16 + 3) * 64 + i % 16 + 8).collect();
+    for form in ["shared::cluster.global", "shared::cta.global", "shared::cta.global.tile"] {
+        let body = case.body.replace("shared::cluster.global.tile", form);
+        Case { body, ..case.clone() }.gives(1, &expected);
+    }
+    let plain = STORE.replace(".tile", "");
+    store(&plain, Swizzle::B128, [12, 5], FENCE, WAIT).gives(0, &stored([12, 5], |_, t| t));
+    let add = "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.bulk_group";
+    store(add, Swizzle::None, [-4, -3], FENCE, WAIT).gives(0, &stored([-4, -3], |old, t| old + t));
+}
+
+#[test]
 fn stores_clip_and_unswizzle() {
     for swizzle in [Swizzle::None, Swizzle::B128] {
         for corner in [[0, 0], [12, 5], [-4, -3]] {

@@ -129,7 +129,7 @@ fn set_forms() -> Vec<Form> {
             if (from, to) == ("f16", "bf16") || (from, to) == ("bf16", "f16") {
                 continue;
             }
-            for compare in ["eq", "ltu", "geu", "ne", "nan"] {
+            for compare in COMPARISONS {
                 let text = format!("set.{compare}.{to}.{from}");
                 forms.push(Form::exact(text, d, &[r, r], pairs(f), move |s| {
                     if holds(compare, f, s[0], s[1], false) { one } else { 0 }
@@ -142,7 +142,7 @@ fn set_forms() -> Vec<Form> {
             }
         }
     }
-    for compare in ["eq", "ltu", "nan"] {
+    for compare in COMPARISONS {
         forms.push(Form::exact(
             format!("set.{compare}.ftz.u32.f32"),
             R::B32,

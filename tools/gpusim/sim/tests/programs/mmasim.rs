@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
 
 use gpusim::{Arithmetic, Device, Launch, Settings};
 use serde::Deserialize;
@@ -25,19 +24,11 @@ pub struct Vector {
     m: usize,
     n: usize,
     k: usize,
-    inputs: u32,
+    pub inputs: u32,
     a: usize,
     b: usize,
     c: usize,
     d: usize,
-}
-
-/// A kernel of mmasim-kernels, compiled by `bitexact.py kernels`.
-#[derive(Clone, Deserialize)]
-pub struct Kernel {
-    file: String,
-    entry: String,
-    block: u32,
 }
 
 /// Cases of an instruction on an architecture.
@@ -53,26 +44,17 @@ pub fn groups() -> Groups {
     groups
 }
 
-pub fn kernels_folder() -> PathBuf {
-    folder().join("../../../target/mmasim-kernels")
-}
-
-/// The wheel's kernels, if they have been compiled.
-pub fn kernels() -> Option<BTreeMap<String, Kernel>> {
-    let text = std::fs::read_to_string(kernels_folder().join("kernels.json")).ok()?;
-    Some(serde_json::from_str(&text).expect("kernels.json's format"))
-}
-
-struct Operands {
-    wgmma: bool,
-    a: Array,
-    b: Array,
-    c: Array,
-    d: Array,
+/// The operands and the result of a case.
+pub struct Operands {
+    pub wgmma: bool,
+    pub a: Array,
+    pub b: Array,
+    pub c: Array,
+    pub d: Array,
 }
 
 impl Operands {
-    fn new(case: &Vector, blob: &[u8]) -> Operands {
+    pub fn new(case: &Vector, blob: &[u8]) -> Operands {
         let (kind, shape) = case.instruction.split_once(' ').expect("kind and shape");
         let types: Vec<Elem> = shape.split('.').skip(1).map(Elem::named).collect();
         let array = |elem: Elem, at: usize, rows: usize, columns: usize| Array {
@@ -89,7 +71,7 @@ impl Operands {
         }
     }
 
-    fn compare(&self, found: &Array, how: &str) -> Result<(), String> {
+    pub fn compare(&self, found: &Array, how: &str) -> Result<(), String> {
         exact("d", found, |i| self.d.bits(i)).map_err(|error| format!("{how}: {error}"))
     }
 }
@@ -103,7 +85,7 @@ fn arch_number(arch: &str) -> u32 {
     }
 }
 
-fn device(arch: &str) -> Device {
+pub fn device(arch: &str) -> Device {
     Device::new(Settings {
         arithmetic: Arithmetic::Exact,
         tensor_arch: Some(arch_number(arch)),
@@ -114,7 +96,13 @@ fn device(arch: &str) -> Device {
 }
 
 /// Launches an entry with pointers to the buffers; returns the first one's contents.
-fn run(device: &Device, ptx: &str, entry: &str, block: u32, buffers: &[Vec<u8>]) -> Result<Vec<u8>, String> {
+pub fn run(
+    device: &Device,
+    ptx: &str,
+    entry: &str,
+    block: u32,
+    buffers: &[Vec<u8>],
+) -> Result<Vec<u8>, String> {
     let module = device.load(ptx).map_err(|error| format!("load: {error}"))?;
     let function = module.function(entry).ok_or("no such entry")?;
     let mut params = Vec::new();
@@ -131,21 +119,6 @@ fn run(device: &Device, ptx: &str, entry: &str, block: u32, buffers: &[Vec<u8>])
     let mut out = buffers[0].clone();
     device.read(first.expect("a buffer"), &mut out).map_err(|error| error.to_string())?;
     Ok(out)
-}
-
-/// The wheel's own kernel on all cases of a group.
-pub fn run_wheel(cases: &[Vector], blob: &[u8], kernel: &Kernel) -> Result<(), String> {
-    let ptx =
-        std::fs::read_to_string(kernels_folder().join(&kernel.file)).map_err(|error| error.to_string())?;
-    for case in cases {
-        let operands = Operands::new(case, blob);
-        let (a, b, c) = (operands.a.bytes.clone(), operands.b.bytes.clone(), operands.c.bytes.clone());
-        let blank = vec![0; operands.d.bytes.len()];
-        let buffers = if operands.wgmma { vec![c, a, b] } else { vec![blank, a, b, c] };
-        let bytes = run(&device(&case.arch), &ptx, &kernel.entry, kernel.block, &buffers)?;
-        operands.compare(&Array { bytes, ..operands.d.clone() }, &format!("inputs {}", case.inputs))?;
-    }
-    Ok(())
 }
 
 /// Entries generated here on all cases of a group: how often they were launched.

@@ -40,6 +40,9 @@ fn integers_compare_as_signed_or_unsigned_numbers() {
         ("setp.eq.b16 %d, %a, %b;", "pred b16 b16", |a, b, _| u64::from(a == b)),
         ("setp.ne.b32 %d, %a, %b;", "pred b32 b32", |a, b, _| u64::from(a != b)),
         ("setp.eq.b64 %d, %a, %b;", "pred b64 b64", |a, b, _| u64::from(a == b)),
+        ("setp.ne.b16 %d, %a, %b;", "pred b16 b16", |a, b, _| u64::from(a != b)),
+        ("setp.eq.b32 %d, %a, %b;", "pred b32 b32", |a, b, _| u64::from(a == b)),
+        ("setp.ne.b64 %d, %a, %b;", "pred b64 b64", |a, b, _| u64::from(a != b)),
         ("setp.lo.u32 %d, %a, %b;", "pred u32 u32", |a, b, _| u64::from(a < b)),
         ("setp.ls.u32 %d, %a, %b;", "pred u32 u32", |a, b, _| u64::from(a <= b)),
         ("setp.hi.u64 %d, %a, %b;", "pred u64 u64", |a, b, _| u64::from(a > b)),
@@ -99,6 +102,12 @@ fn values_are_selected_by_predicates_and_signs() {
     check(&[
         ("selp.b16 %d, %a, %b, %c;", "b16 b16 b16 pred", |a, b, c| if c == 1 { a } else { b }),
         ("selp.b32 %d, %a, %b, %c;", "b32 b32 b32 pred", |a, b, c| if c == 1 { a } else { b }),
+        ("selp.u16 %d, 1, %b, %c;", "u16 u16 u16 pred", |_, b, c| if c == 1 { 1 } else { b }),
+        ("selp.s16 %d, %a, -2, %c;", "s16 s16 s16 pred", |a, _, c| if c == 1 { a } else { 0xFFFE }),
+        ("selp.f64 %d, %a, 0d3FF0000000000000, %c;", "b64 b64 b64 pred", |a, _, c| {
+            if c == 1 { a } else { 0x3FF0_0000_0000_0000 }
+        }),
+        ("selp.s64 %d, %a, %b, !%c;", "s64 s64 s64 pred", |a, b, c| if c == 0 { a } else { b }),
         ("selp.u64 %d, %a, %b, %c;", "u64 u64 u64 pred", |a, b, c| if c == 1 { a } else { b }),
         (
             "selp.f32 %d, %a, 0f3F800000, %c;",

@@ -7,6 +7,7 @@ mod common;
 
 mod arithmetic;
 mod atomic;
+mod atomic_forms;
 mod bits;
 mod carry;
 mod collectives;
@@ -18,6 +19,8 @@ mod moves;
 mod programs;
 mod runtime;
 mod shuffle;
+mod spaces;
+mod synchronise;
 mod table;
 
 #[test]

@@ -104,6 +104,28 @@ fn cache_operators_and_hints_change_no_value() {
 }
 
 #[test]
+fn hints_change_no_value() {
+    let mut body = "mov.u64 %d2, %d1;".to_owned();
+    for hint in [
+        "prefetch.global.L1 [%d2]",
+        "prefetch.global.L2 [%d2]",
+        "prefetch.global.L2::evict_last [%d2]",
+        "prefetch.global.L2::evict_normal [%d2]",
+        "prefetch.L1 [%d2]",
+        "prefetch.L2 [%d2]",
+        "prefetch.local.L1 [l]",
+        "prefetchu.L1 [%d2]",
+        "applypriority.global.L2::evict_normal [%d2], 128",
+    ] {
+        body += &format!("{hint};\n");
+    }
+    body += "ldu.global.u32 %r1, [%in]; ldu.global.v2.b32 {%r2, %r3}, [%d1]; add.u32 %r1, %r1, %r3; st.global.u32 [%out], %r1;";
+    let text = wrap(&format!(".local .align 4 .b32 l;\n{body}"));
+    let expected: Vec<u32> = (0..32).map(|t| 10 + t + 11).collect();
+    assert_eq!(run_text(&text, 32, &(10..42).collect::<Vec<_>>(), 32), expected);
+}
+
+#[test]
 fn strong_accesses_of_every_scope_read_what_was_written() {
     let mut body = "ld.global.u32 %r1, [%in]; mov.u32 %r2, 0;".to_owned();
     let mut count = 0;

@@ -1,6 +1,6 @@
 //! What a program must not do with the registers of a `wgmma` in flight.
 
-use gpusim::LaunchError;
+use gpusim::{LaunchError, Schedule, Settings};
 
 use crate::run::{MODES, assemble, head, launch, settings, vector};
 use crate::wgmma::{FILL, k_major};
@@ -17,6 +17,11 @@ fn product(d: &str, registers: bool) -> String {
 }
 
 fn run(body: &str, threads: u32) -> Result<Vec<u8>, LaunchError> {
+    run_with(settings(MODES[0]), body, threads, &vec![0; 96 << 10])
+}
+
+/// Shared memory begins as `image`; the result is what each thread has in `%d0`.
+fn run_with(settings: Settings, body: &str, threads: u32, image: &[u8]) -> Result<Vec<u8>, LaunchError> {
     let mut text = head("sm_90a")
         + FILL
         + ".reg .b64 %da, %db; .reg .f32 %d<4>, %e<4>; .reg .b32 %x<4>; .reg .f32 %f<4>;\n";
@@ -34,7 +39,7 @@ fn run(body: &str, threads: u32) -> Result<Vec<u8>, LaunchError> {
     text += body;
     text += "mad.wide.u32 %at1, %lane, 4, %a0; st.global.f32 [%at1], %d0; ret;\n}\n";
     assemble(&text);
-    launch(settings(MODES[0]), &text, threads, [&[], &vec![0; 96 << 10]], 4 * 256)
+    launch(settings, &text, threads, [&[], image], 4 * 256)
 }
 
 fn reported(body: &str, what: &str) {
@@ -98,6 +103,43 @@ fn an_accumulator_touched_before_the_wait_is_reported() {
     // A wait that leaves the group pending does not help, nor one for a group that was not committed.
     reported(&(begin.clone() + "wgmma.wait_group.sync.aligned 1;\n"), "reads an accumulator");
     reported(&[FENCE, &product("d", false), WAIT].concat(), "reads an accumulator");
+}
+
+/// ptxas compiles such programs, and waits for them (C7517): without the report their values are hardware's.
+#[test]
+fn an_accumulator_touched_before_the_wait_is_there_where_nobody_asks_for_reports() {
+    let begin = [FENCE, &product("d", false), COMMIT].concat();
+    let of_a = "mov.b32 %x0, 0x3F803F80; mov.b32 %x1, %x0; mov.b32 %x2, %x0; mov.b32 %x3, %x0;\n";
+    let of_a = [of_a, FENCE, &product("d", true), COMMIT].concat();
+    let some = "setp.lt.u32 %p0, %lane, 48; @!%p0 bra ON;\nadd.f32 %d0, %d0, 0f3F800000;\nON: bar.sync 0;\n";
+    let cases: [(String, &dyn Fn(usize) -> f32); 6] = [
+        (begin.clone() + "mov.f32 %f0, %d0;\n" + WAIT + "mov.f32 %d0, %f0;\n", &|_| 16.0),
+        (begin.clone() + "add.f32 %d0, %d0, 0f3F800000;\n" + WAIT, &|_| 17.0),
+        (begin.clone() + "mov.f32 %d0, 0f40000000;\n" + WAIT, &|_| 2.0),
+        // Products before the group is committed, two of them, and lanes that go apart.
+        (
+            [FENCE, &product("d", false), &product("d", false), "mov.f32 %d0, %d1;\n", COMMIT, WAIT].concat(),
+            &|_| 32.0,
+        ),
+        (begin.clone() + some + WAIT, &|thread| if thread < 48 { 17.0 } else { 16.0 }),
+        // The product takes A as it was.
+        (of_a + "mov.b32 %x1, 0;\n" + WAIT, &|_| 16.0),
+    ];
+    let ones = [0x80, 0x3F].repeat(48 << 10);
+    for (body, expected) in cases {
+        for (checks, check_wgmma_registers) in [(false, true), (true, false)] {
+            for (seed, schedule) in [(0, Schedule::Lowest), (1, Schedule::Random), (2, Schedule::Random)] {
+                let settings =
+                    Settings { checks, check_wgmma_registers, seed, schedule, ..Settings::default() };
+                let bytes =
+                    run_with(settings, &body, 128, &ones).unwrap_or_else(|error| panic!("{error}\n{body}"));
+                for (thread, word) in bytes.chunks_exact(4).take(128).enumerate() {
+                    let got = f32::from_le_bytes(word.try_into().expect("four bytes"));
+                    assert_eq!(got, expected(thread), "thread {thread}, seed {seed} of\n{body}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,4 +10,5 @@ mod mmasim;
 mod ptxas;
 mod run;
 mod wgmma;
+mod wgmma_forms;
 mod wmma;

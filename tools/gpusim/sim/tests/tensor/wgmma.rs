@@ -127,13 +127,25 @@ impl Case {
         shared: &[u8],
         c: &[Vec<u64>],
     ) -> Result<Vec<Vec<u64>>, LaunchError> {
+        self.run_text(settings, &self.ptx(), a, shared, c)
+    }
+
+    /// The same with another text than [`Case::ptx`]; without rows, A's registers and C are zeros.
+    pub fn run_text(
+        &self,
+        settings: Settings,
+        ptx: &str,
+        a: &[Vec<u64>],
+        shared: &[u8],
+        c: &[Vec<u64>],
+    ) -> Result<Vec<Vec<u64>>, LaunchError> {
         let [td, ta, _] = self.types;
         let words = 32 / bits(ta).max(1);
         // A in registers: 16 rows for each warp, then as mma with 32 bytes along k.
         let left = pack(ta, 128, 4 * words, |thread, i| {
             let (lane, register) = (thread % 32, i / words);
             let row = thread / 32 * 16 + lane / 4 + register % 2 * 8;
-            a[row][register / 2 * 4 * words + lane % 4 * words + i % words]
+            a.get(row).map_or(0, |row| row[register / 2 * 4 * words + lane % 4 * words + i % words])
         });
         // D: "row = 16·warp + lane / 4 (+ 8), column = 8·(i / 4) + 2·(lane % 4) + i % 2".
         let place = |thread: usize, i: usize| {
@@ -142,11 +154,11 @@ impl Case {
         };
         let addend = pack(td, 128, self.n / 2, |thread, i| {
             let (row, column) = place(thread, i);
-            c[row][column]
+            c.get(row).map_or(0, |row| row[column])
         });
         let mut input = bytes(32, &left);
         input.extend(bytes(32, &addend));
-        let out = launch(settings, &self.ptx(), 128, [&input, shared], self.sums() * 512)?;
+        let out = launch(settings, ptx, 128, [&input, shared], self.sums() * 512)?;
         let out = registers(32, 128, &out);
         let mut d = vec![vec![0; self.n]; 64];
         for thread in 0..128 {
@@ -170,7 +182,8 @@ fn mn_major(width: usize) -> Layout {
     Layout { width, transposed: true, leading, stride }
 }
 
-fn check(case: &Case, mode: Arithmetic) {
+/// The case gives the exact product of small values.
+pub fn check(case: &Case, mode: Arithmetic) {
     let [td, ta, tb] = case.types;
     let a = matrix(ta, 1, 64, case.k);
     let b = matrix(tb, 2, case.k, case.n);
