@@ -92,9 +92,25 @@ fn phase(mask: u32, addresses: &[u64], size: u32) -> u32 {
     load.into_iter().max().unwrap_or(0)
 }
 
+/// [`wavefronts`] of all 32 lanes at neighbouring addresses, multiples of `size`: no phase has two words in a bank.
+pub(crate) fn coalesced_wavefronts(size: u32) -> Wavefronts {
+    let phases = size.div_ceil(4).clamp(1, 4);
+    Wavefronts { total: phases, ideal: phases }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_closed_form_of_neighbours_costs_what_lanes_cost() {
+        for size in [1, 2, 4, 8, 16] {
+            for at in 0..64 {
+                let addresses = std::array::from_fn(|l| (at + l as u64) * u64::from(size));
+                assert_eq!(coalesced_wavefronts(size), wavefronts(u32::MAX, &addresses, size));
+            }
+        }
+    }
 
     fn strided(stride: u64, size: u32) -> Wavefronts {
         wavefronts(u32::MAX, &std::array::from_fn(|l| l as u64 * stride), size)

@@ -11,7 +11,7 @@ use crate::ids::Engine;
 use crate::know::Know;
 
 /// An agent of the grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Who {
     /// Linear CTA in the grid.
     pub(crate) cta: u32,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use crate::barrier::{BARRIERS, Barrier, ClusterBarrier};
 use crate::clock::{ASYNC_GLOBAL, ASYNC_SHARED, Who};
-use crate::footprint::{LINE, Lanes, Touch, Touches, linear_origin, run, touches};
+use crate::footprint::{LINE, Lanes, Touch, run};
 use crate::ids::{AccessKind, Engine, ProxyFence, Scope, Sem, SiteId, Space, StrongOp, WarpId};
 use crate::launch::LaunchCheck;
-use crate::line::{Actor, Conflict, Line};
+use crate::line::{Conflict, Line};
 use crate::mbarrier::Mbarrier;
 use crate::message::{Message, Seat};
-use crate::report::{Check, Finding, Missing, Party, Race};
+use crate::report::{Check, Finding, Party, Race};
 use crate::warp::{Knowing, WarpState};
 
 /// The shadow of one CTA's shared memory.
 pub(crate) struct SharedShadow {
-    lines: Vec<Line>,
-    written: Vec<u128>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) written: Vec<u128>,
 }
 
 /// An operation of a warp outside its threads that was begun and asked for no more of it.
@@ -36,13 +36,13 @@ pub struct ClusterCheck {
     pub(crate) ctas: Vec<u32>,
     pub(crate) warps_per_cta: u32,
     pub(crate) warps: Vec<WarpState>,
-    shared: Vec<SharedShadow>,
+    pub(crate) shared: Vec<SharedShadow>,
     pub(crate) barriers: Vec<Barrier>,
     pub(crate) cluster_barrier: ClusterBarrier,
     pub(crate) mbarriers: HashMap<(u32, u64), Mbarrier>,
     pub(crate) mbarrier_count: Vec<u16>,
     /// Whether a line of the access being made holds something for strong readers.
-    met_messages: bool,
+    pub(crate) met_messages: bool,
 }
 
 /// The identity of an access besides its bytes.
@@ -97,62 +97,6 @@ impl ClusterCheck {
         Seat { cta: self.ctas[rank as usize], cluster: self.cluster }
     }
 
-    /// Checks and records one access of the lanes `mask`, `size` bytes at each lane's address. `engine` is
-    /// [`Engine::Thread`] or [`Engine::CpAsync`]. A strong access also carries or takes order; with CTAs on several host
-    /// threads its data access and this call have to happen under one lock of the location.
-    pub fn access(
-        &mut self,
-        warp: WarpId,
-        engine: Engine,
-        space: Space,
-        mask: u32,
-        addresses: &[u64; 32],
-        size: u32,
-        kind: AccessKind,
-        site: SiteId,
-    ) -> Result<(), Box<Finding>> {
-        let state = &mut self.warps[(warp.rank * self.warps_per_cta + warp.index) as usize];
-        let clock = match engine {
-            Engine::CpAsync => {
-                state.copies.issue(mask);
-                state.copies.clock
-            }
-            _ => state.know.clock,
-        };
-        let who = state.know.engine(engine);
-        let issue = Issue { warp, who, clock, kind, site, size, proxy: None };
-        self.check_addresses(&issue, space, mask, addresses, size)?;
-        let mut found = Touches::new();
-        match touches(&mut found, mask, addresses, size, kind == AccessKind::Write) {
-            Ok(()) => {}
-            Err(overlap) => {
-                let now = self.party(&issue, overlap.lanes[1]);
-                let earlier = self.party(&issue, overlap.lanes[0]);
-                let missing = Missing::SameInstruction;
-                return Err(Box::new(Finding::Race(Race {
-                    space,
-                    address: overlap.address,
-                    now,
-                    earlier,
-                    missing,
-                })));
-            }
-        };
-        self.met_messages = false;
-        for touch in &found {
-            self.touch(&issue, space, touch, None)?;
-        }
-        let slot = self.slot(warp);
-        if let AccessKind::Strong { op, sem, scope } = kind
-            && (sem != Sem::Relaxed || self.met_messages || !self.warps[slot].released.is_empty())
-            && size.is_power_of_two()
-            && size <= 32
-        {
-            self.synchronise(warp, space, mask, addresses, size, op, sem, scope);
-        }
-        Ok(())
-    }
-
     /// Checks and records that `issue` touches a contiguous range on behalf of `lanes`.
     pub(crate) fn range(
         &mut self,
@@ -189,155 +133,19 @@ impl ClusterCheck {
         Ok(())
     }
 
-    fn check_addresses(
-        &self,
-        issue: &Issue,
-        space: Space,
-        mask: u32,
-        addresses: &[u64; 32],
-        size: u32,
-    ) -> Result<(), Box<Finding>> {
-        let limit = match space {
-            Space::Global => u64::MAX,
-            Space::Shared { rank } if (rank as usize) < self.ctas.len() => {
-                self.launch.geometry.shared_bytes.into()
-            }
-            Space::Shared { .. } => 0,
-        };
-        // Coalesced: the two ends stand for all lanes.
-        if mask != 0
-            && size.is_power_of_two()
-            && let Some(origin) = linear_origin(mask, addresses, size)
-        {
-            let low = origin.wrapping_add(u64::from(mask.trailing_zeros() * size));
-            let high = u64::from((32 - mask.leading_zeros() - mask.trailing_zeros()) * size);
-            if low.is_multiple_of(size.into()) && low.checked_add(high).is_some_and(|end| end <= limit) {
-                return Ok(());
-            }
-        }
-        let low_bits = if size.is_power_of_two() { u64::from(size) - 1 } else { 0 };
-        let (mut odd, mut beyond) = (0, false);
-        for (l, &address) in addresses.iter().enumerate() {
-            let there = mask >> l & 1 != 0;
-            odd |= if there { address & low_bits } else { 0 };
-            beyond |= there & (address > limit.wrapping_sub(size.into()) || limit < size.into());
-        }
-        if odd == 0 && !beyond {
-            return Ok(());
-        }
-        let bad = |l: &u32| {
-            let address = addresses[*l as usize];
-            let past = address.checked_add(size.into()).is_none_or(|end| end > limit);
-            mask >> l & 1 != 0 && (address & low_bits != 0 || past)
-        };
-        let lane = (0..32).find(bad).unwrap_or(0);
-        let address = addresses[lane as usize];
-        let check = if address & low_bits != 0 { Check::Misaligned } else { Check::OutOfBounds };
-        Err(Box::new(Finding::Address { check, space, address, size, by: self.party(issue, lane) }))
-    }
-
-    fn touch(
-        &mut self,
-        issue: &Issue,
-        space: Space,
-        touch: &Touch,
-        know: Option<&Knowing>,
-    ) -> Result<(), Box<Finding>> {
-        let settings = self.launch.settings;
-        let know = know.unwrap_or(&self.warps[self.slot(issue.warp)].know);
-        let actor = Actor {
-            know,
-            seat: self.seat(issue.warp.rank),
-            who: issue.who,
-            clock: issue.clock,
-            kind: issue.kind,
-            site: issue.site,
-            size: issue.size,
-            proxy: issue.proxy,
-        };
-        let (mut met, mut read_only) = (false, 0);
-        let outcome = match space {
-            Space::Global => {
-                let strong = matches!(issue.kind, AccessKind::Strong { .. });
-                if !settings.global_races && !settings.unique_bytes && !strong {
-                    return Ok(());
-                }
-                self.launch.with_line(touch.line, |global| {
-                    if issue.kind.reads() {
-                        global.read |= touch.bytes;
-                    }
-                    if issue.kind.writes() {
-                        global.written |= touch.bytes;
-                        read_only = global.read_only & touch.bytes;
-                    }
-                    met |= global.line.has_messages();
-                    if settings.global_races { global.line.access(&actor, touch) } else { Ok(()) }
-                })
-            }
-            Space::Shared { rank } => {
-                let shadow = &mut self.shared[rank as usize];
-                let at = touch.line as usize;
-                met = shadow.lines[at].has_messages();
-                let outcome =
-                    if settings.shared_races { shadow.lines[at].access(&actor, touch) } else { Ok(()) };
-                let fresh = touch.bytes & !shadow.written[at];
-                if outcome.is_ok() && issue.kind.reads() && fresh != 0 && settings.shared_uninitialised {
-                    let byte = fresh.trailing_zeros();
-                    let address = touch.line * LINE + u64::from(byte);
-                    let by = self.party(issue, touch.lanes.at(byte).trailing_zeros());
-                    return Err(Box::new(Finding::Uninitialised { space, address, by }));
-                }
-                if issue.kind.writes() {
-                    shadow.written[at] |= touch.bytes;
-                }
-                outcome
-            }
-        };
-        self.met_messages |= met;
-        outcome.map_err(|conflict| self.race(issue, space, touch, &conflict))?;
-        match read_only {
-            0 => Ok(()),
-            bytes => Err(self.changed(issue, space, touch, bytes)),
-        }
-    }
-
-    /// `ld.global.nc`, besides its [`access`](ClusterCheck::access): nothing of the launch may write what it reads.
-    pub fn read_only(
-        &mut self,
-        warp: WarpId,
-        mask: u32,
-        addresses: &[u64; 32],
-        size: u32,
-        site: SiteId,
-    ) -> Result<(), Box<Finding>> {
-        if !self.launch.settings.global_races {
-            return Ok(());
-        }
-        let know = &self.warps[self.slot(warp)].know;
-        let (who, clock) = (know.me, know.clock);
-        let issue = Issue { warp, who, clock, kind: AccessKind::Read, site, size, proxy: None };
-        let mut found = Touches::new();
-        // Only writes overlap.
-        let _ = touches(&mut found, mask, addresses, size, false);
-        for touch in &found {
-            let written = self.launch.with_line(touch.line, |global| {
-                global.read_only |= touch.bytes;
-                global.written & touch.bytes
-            });
-            if written != 0 {
-                return Err(self.changed(&issue, Space::Global, touch, written));
-            }
-        }
-        Ok(())
-    }
-
-    fn changed(&self, issue: &Issue, space: Space, touch: &Touch, bytes: u128) -> Box<Finding> {
+    pub(crate) fn changed(&self, issue: &Issue, space: Space, touch: &Touch, bytes: u128) -> Box<Finding> {
         let byte = bytes.trailing_zeros();
         let by = self.party(issue, touch.lanes.at(byte).trailing_zeros());
         Box::new(Finding::ReadOnly { space, address: touch.line * LINE + u64::from(byte), by })
     }
 
-    fn race(&self, issue: &Issue, space: Space, touch: &Touch, conflict: &Conflict) -> Box<Finding> {
+    pub(crate) fn race(
+        &self,
+        issue: &Issue,
+        space: Space,
+        touch: &Touch,
+        conflict: &Conflict,
+    ) -> Box<Finding> {
         let mine = touch.lanes.at(conflict.byte);
         let rec = &conflict.earlier;
         let theirs = rec.lanes.at(conflict.byte);
@@ -370,7 +178,7 @@ impl ClusterCheck {
         }
     }
 
-    fn synchronise(
+    pub(crate) fn synchronise(
         &mut self,
         warp: WarpId,
         space: Space,

@@ -9,10 +9,10 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-use crate::banks::{Wavefronts, matrix_wavefronts, wavefronts};
+use crate::banks::{Wavefronts, coalesced_wavefronts, matrix_wavefronts, wavefronts};
 use crate::ids::{AccessKind, StrongOp};
 use crate::launch::UniqueBytes;
-use crate::sectors::sectors;
+use crate::sectors::{coalesced_sectors, sectors};
 
 /// Traffic of one kind of global access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -148,6 +148,20 @@ impl Counters {
             AccessKind::Strong { .. } => &mut self.global_atomic,
         };
         traffic.add(mask, addresses, size);
+    }
+
+    /// A global access of all 32 lanes at neighbouring addresses, weak.
+    pub fn global_coalesced(&mut self, kind: AccessKind, origin: u64, size: u32) {
+        let traffic = if kind.writes() { &mut self.global_store } else { &mut self.global_load };
+        traffic.requests += 1;
+        traffic.sectors += u64::from(coalesced_sectors(origin, size));
+        traffic.bytes += u64::from(32 * size);
+    }
+
+    /// A shared access of all 32 lanes at neighbouring addresses that are multiples of `size`, at most 16; weak.
+    pub fn shared_coalesced(&mut self, kind: AccessKind, size: u32) {
+        let traffic = if kind.writes() { &mut self.shared_store } else { &mut self.shared_load };
+        traffic.add(coalesced_wavefronts(size), 32 * size);
     }
 
     /// A local access.

@@ -5,13 +5,15 @@ use smallvec::SmallVec;
 /// Bytes of a line.
 pub(crate) const LINE: u64 = 128;
 
-/// Which lane touches a byte of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which lane touches a byte of a line. Small, for each record has one: the table, which is rare, lies elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lanes {
     /// Byte `b` belongs to lane `base + (b >> shift)`.
     Linear { base: i16, shift: u8 },
+    /// The lane of each 16-byte chunk: rows of `ldmatrix`, 16-byte copies that are swizzled.
+    Chunks([u8; 8]),
     /// The lane of each 4-byte word.
-    Table([u8; 32]),
+    Table(Box<[u8; 32]>),
     /// All of these lanes touch each byte.
     Any(u32),
 }
@@ -22,6 +24,7 @@ impl Lanes {
     pub(crate) fn at(&self, byte: u32) -> u32 {
         match self {
             Lanes::Linear { base, shift } => 1 << ((i32::from(*base) + (byte >> shift) as i32) & 31),
+            Lanes::Chunks(chunks) => 1 << chunks[(byte >> 4 & 7) as usize],
             Lanes::Table(table) => 1 << table[(byte >> 2) as usize],
             Lanes::Any(mask) => *mask,
         }
@@ -49,6 +52,7 @@ impl Lanes {
         let mut mask = 0;
         let unit = match self {
             Lanes::Table(_) => 2,
+            Lanes::Chunks(_) => 4,
             Lanes::Linear { shift, .. } => *shift,
             Lanes::Any(_) => 7,
         };
@@ -72,14 +76,15 @@ impl Lanes {
 }
 
 /// What one instruction does to one line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Touch {
     pub(crate) line: u64,
     pub(crate) bytes: u128,
     pub(crate) lanes: Lanes,
 }
 
-pub(crate) type Touches = SmallVec<[Touch; 5]>;
+/// Room for one a lane; nothing is moved.
+pub(crate) type Touches = SmallVec<[Touch; 32]>;
 
 /// `count` bytes from byte `from` of a line.
 #[inline]
@@ -131,6 +136,13 @@ pub(crate) fn touches(
     }
     let first = mask.trailing_zeros();
     let start = addresses[first as usize];
+    if size == 16 && mask == u32::MAX {
+        // Rows of matrices, which are not worth another look for anything more regular.
+        let (odd, differ) = addresses.iter().fold((0, 0), |(odd, d), &a| (odd | a & 15, d | a ^ start));
+        if odd == 0 && differ != 0 {
+            return scattered_chunks(out, mask, addresses, exclusive);
+        }
+    }
     if size.is_power_of_two() && size <= 32 && start.is_multiple_of(u64::from(size)) {
         if let Some(origin) = linear_origin(mask, addresses, size) {
             linear(out, mask, origin, size);
@@ -151,7 +163,9 @@ pub(crate) fn touches(
         }
     }
     let aligned = (0..32).all(|l| mask >> l & 1 == 0 || addresses[l].is_multiple_of(u64::from(size)));
-    if (4..=32).contains(&size) && size.is_power_of_two() && aligned {
+    if size == 16 && aligned {
+        scattered_chunks(out, mask, addresses, exclusive)
+    } else if (4..=32).contains(&size) && size.is_power_of_two() && aligned {
         scattered_words(out, mask, addresses, size, exclusive)
     } else {
         scattered(out, mask, addresses, size, exclusive)
@@ -170,6 +184,52 @@ fn bytes_of(words: u32) -> u128 {
         x * 15
     };
     u128::from(spread(words)) | u128::from(spread(words >> 16)) << 64
+}
+
+/// Lines of aligned accesses of 16 bytes, which mostly come several to a line but in no order of the lines.
+fn scattered_chunks(
+    out: &mut Touches,
+    mask: u32,
+    addresses: &[u64; 32],
+    exclusive: bool,
+) -> Result<(), Overlap> {
+    // The touch that a line had last, plus one, by the line's lowest bits.
+    let mut latest = [0u8; 64];
+    let mut rest = mask;
+    while rest != 0 {
+        let lane = rest.trailing_zeros();
+        rest &= rest - 1;
+        let address = addresses[lane as usize];
+        let (line, chunk) = (address / LINE, (address % LINE / 16) as usize);
+        let bytes = 0xffff_u128 << (16 * chunk);
+        let slot = (line & 63) as usize;
+        let mut home = usize::from(latest[slot]);
+        let fits = |touch: &Touch| touch.line == line && touch.bytes & bytes == 0;
+        if home == 0 {
+            // Every line that was met has left something here.
+            out.push(Touch { line, bytes: 0, lanes: Lanes::Chunks([0; 8]) });
+            home = out.len();
+            latest[slot] = home as u8;
+        } else if !fits(&out[home - 1]) {
+            let here = |touch: &Touch| touch.line == line && touch.bytes & bytes != 0;
+            if exclusive && let Some(other) = out.iter().find(|touch| here(touch)) {
+                let other = other.lanes.at(16 * chunk as u32).trailing_zeros();
+                return Err(Overlap { address, lanes: [other, lane] });
+            }
+            home = out.iter().position(fits).map_or(0, |at| at + 1);
+            if home == 0 {
+                out.push(Touch { line, bytes: 0, lanes: Lanes::Chunks([0; 8]) });
+                home = out.len();
+            }
+            latest[slot] = home as u8;
+        }
+        let touch = &mut out[home - 1];
+        touch.bytes |= bytes;
+        if let Lanes::Chunks(chunks) = &mut touch.lanes {
+            chunks[chunk] = lane as u8;
+        }
+    }
+    Ok(())
 }
 
 /// Lines of aligned accesses of whole words: at most one new touch for each lane.
@@ -222,7 +282,7 @@ fn scattered_words(
     }
     for at in 0..used {
         let single = lanes[at].is_power_of_two();
-        let lanes = if single { Lanes::Any(lanes[at]) } else { Lanes::Table(tables[at]) };
+        let lanes = if single { Lanes::Any(lanes[at]) } else { Lanes::Table(Box::new(tables[at])) };
         out.push(Touch { line: lines[at], bytes: bytes_of(words[at]), lanes });
     }
     Ok(())
@@ -293,15 +353,15 @@ fn place(out: &mut Touches, line: u64, bytes: u128, lane: u32, exclusive: bool) 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn touches(mask: u32, addresses: &[u64; 32], size: u32, exclusive: bool) -> Result<Touches, Overlap> {
+    pub(crate) fn touches(mask: u32, addresses: &[u64; 32], size: u32, exclusive: bool) -> Result<Touches, Overlap> {
         let mut out = Touches::new();
         super::touches(&mut out, mask, addresses, size, exclusive).map(|()| out)
     }
 
-    fn expand(touches: &Touches) -> Vec<(u64, u32)> {
+    pub(crate) fn expand(touches: &Touches) -> Vec<(u64, u32)> {
         let mut all = Vec::new();
         for t in touches {
             for b in (0..128).filter(|b| t.bytes >> b & 1 != 0) {
@@ -315,7 +375,7 @@ mod tests {
         all
     }
 
-    fn expected(mask: u32, addresses: &[u64; 32], size: u32) -> Vec<(u64, u32)> {
+    pub(crate) fn expected(mask: u32, addresses: &[u64; 32], size: u32) -> Vec<(u64, u32)> {
         let mut all = Vec::new();
         for l in (0..32).filter(|l| mask >> l & 1 != 0) {
             all.extend((0..u64::from(size)).map(|b| (addresses[l as usize] + b, l)));
@@ -327,7 +387,10 @@ mod tests {
     #[test]
     fn every_byte_keeps_its_lanes_for_regular_and_irregular_patterns() {
         type Pattern = fn(u64, u64) -> u64;
-        let patterns: [Pattern; 7] = [
+        let patterns: [Pattern; 10] = [
+            |l, s| 0x1000 + l % 16 * 128 + (l / 16 ^ l % 8) * s,
+            |l, s| 0x1000 + l % 4 * 128 * 64 + l / 4 * s,
+            |l, s| 0x1000 + l * l % 11 * s,
             |l, s| 0x1000 + l * s,
             |l, s| 0x1000 + 96 + l * s,
             |_, s| 0x1000 + 3 * s,
@@ -345,6 +408,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn lanes_that_write_the_same_chunk_are_named() {
+        let addresses = std::array::from_fn(|l| 0x4000 + (l as u64 % 20) * 144);
+        let overlap = touches(u32::MAX, &addresses, 16, true).expect_err("lanes 0 and 20 share a chunk");
+        assert_eq!((overlap.address, overlap.lanes), (0x4000, [0, 20]));
+        assert!(touches(0xf_ffff, &addresses, 16, true).is_ok());
     }
 
     #[test]
@@ -371,5 +442,8 @@ mod tests {
         assert_eq!(touches(u32::MAX, &addresses, 4, true).expect("distinct").len(), 1);
         let addresses = std::array::from_fn(|l| 0x1000 + l as u64 * 16);
         assert_eq!(touches(u32::MAX, &addresses, 16, true).expect("distinct").len(), 4);
+        let swizzled =
+            std::array::from_fn(|l| 0x1000 + (l as u64 % 16) * 128 + ((l as u64 / 16) ^ (l as u64 % 8)) * 16);
+        assert_eq!(touches(u32::MAX, &swizzled, 16, true).expect("distinct").len(), 16);
     }
 }

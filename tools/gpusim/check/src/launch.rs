@@ -1,11 +1,12 @@
 //! One launch: its settings and shape, and the shadow of global memory that all its clusters share.
 
+use std::cell::UnsafeCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cluster::ClusterCheck;
-use crate::line::Line;
+use crate::page::{GlobalLine, PAGE, PAGE_LINES, Page};
 
 /// Which checks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,22 +49,7 @@ pub struct UniqueBytes {
     pub written_sectors: u64,
 }
 
-#[derive(Default)]
-pub(crate) struct GlobalLine {
-    pub(crate) line: Line,
-    pub(crate) read: u128,
-    pub(crate) written: u128,
-    /// Bytes read by `ld.global.nc`.
-    pub(crate) read_only: u128,
-}
-
-const PAGE_LINES: u64 = 32;
 const SHARDS: usize = 64;
-
-#[derive(Default)]
-struct Page {
-    lines: [GlobalLine; PAGE_LINES as usize],
-}
 
 /// Page numbers are spread well by one multiplication.
 #[derive(Default)]
@@ -84,20 +70,69 @@ impl Hasher for PageHasher {
     }
 }
 
-type Pages = HashMap<u64, Box<Page>, BuildHasherDefault<PageHasher>>;
+/// Pages that lie together: who streams through memory seldom looks for a place.
+const TOGETHER: u64 = 16;
+
+type Pages = HashMap<u64, Box<[Page; TOGETHER as usize]>, BuildHasherDefault<PageHasher>>;
 
 /// The state that the clusters of one launch share. A new launch starts with a new one: what earlier launches did is
 /// ordered before all of it.
 pub struct LaunchCheck {
     pub(crate) settings: Settings,
     pub(crate) geometry: Geometry,
-    shards: Vec<Mutex<Pages>>,
+    shards: Vec<Shard>,
+    /// Whether there may be several host threads.
+    locked: bool,
+}
+
+/// A part of the shadow of global memory.
+#[derive(Default)]
+struct Shard {
+    lock: Mutex<()>,
+    pages: UnsafeCell<Pages>,
+}
+
+// SAFETY: `pages` is reached through `Shard::with` alone, which holds the lock, or whose caller has seen to it that there
+// is one thread.
+unsafe impl Sync for Shard {}
+
+impl Shard {
+    /// Runs `f` on the pages, under the lock if `locked`.
+    ///
+    /// # Safety
+    ///
+    /// Without `locked` no other thread uses the shard meanwhile. `f` does not come back here.
+    #[inline]
+    unsafe fn with<R>(&self, locked: bool, f: impl FnOnce(&mut Pages) -> R) -> R {
+        // A panic elsewhere leaves at worst a missing record.
+        let _held = locked.then(|| self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+        // SAFETY: nobody else has a reference: another thread by the lock or the caller, this one as `f` does not come back.
+        f(unsafe { &mut *self.pages.get() })
+    }
 }
 
 impl LaunchCheck {
     /// The checks of one launch.
     pub fn new(settings: Settings, geometry: Geometry) -> Arc<LaunchCheck> {
-        Arc::new(LaunchCheck { settings, geometry, shards: (0..SHARDS).map(|_| Mutex::default()).collect() })
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Arc::new(LaunchCheck { settings, geometry, shards, locked: true })
+    }
+
+    /// Goes without locks.
+    ///
+    /// # Safety
+    ///
+    /// From now on one thread only uses the launch's checks, those of its clusters included.
+    pub unsafe fn single_threaded(&mut self) {
+        self.locked = false;
+    }
+
+    /// Runs `f`, which uses no other part of the shadow, on the pages that block number `block` is among.
+    #[inline]
+    fn with_shard<R>(&self, block: u64, f: impl FnOnce(&mut Pages) -> R) -> R {
+        // SAFETY: `single_threaded` promises that there is one thread where there is no lock. All closures that come here
+        // work on one page or line.
+        unsafe { self.shards[block as usize % SHARDS].with(self.locked, f) }
     }
 
     /// The checks of cluster number `cluster`; `ctas` are the linear indices in the grid of its CTAs, by rank.
@@ -105,43 +140,56 @@ impl LaunchCheck {
         ClusterCheck::new(self.clone(), cluster, ctas)
     }
 
+    /// Runs `f` on the shadow of page number `page` of global memory.
+    #[inline]
+    pub(crate) fn with_page<R>(&self, page: u64, f: impl FnOnce(&mut Page) -> R) -> R {
+        let (block, at) = (page / TOGETHER, (page % TOGETHER) as usize);
+        self.with_shard(block, |pages| f(&mut pages.entry(block).or_default()[at]))
+    }
+
     /// Runs `f` on the shadow of line number `line` of global memory.
     #[inline]
     pub(crate) fn with_line<R>(&self, line: u64, f: impl FnOnce(&mut GlobalLine) -> R) -> R {
-        let page = line / PAGE_LINES;
-        let shard = &self.shards[page as usize % SHARDS];
-        // A panic elsewhere leaves at worst a missing record.
-        let mut pages = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut pages.entry(page).or_default().lines[(line % PAGE_LINES) as usize])
+        let races = self.settings.global_races;
+        self.with_page(line / PAGE_LINES as u64, |page| {
+            f(&mut page.lines(races)[(line % PAGE_LINES as u64) as usize])
+        })
     }
 
     /// Distinct bytes that the launch touched so far.
     pub fn unique_bytes(&self) -> UniqueBytes {
         let mut sum = UniqueBytes::default();
         let sectors = |b: u128| (0..4).filter(|s| b >> (32 * s) & 0xffff_ffff != 0).count() as u64;
-        for shard in &self.shards {
-            let pages = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            for line in pages.values().flat_map(|p| &p.lines) {
-                sum.read += u64::from(line.read.count_ones());
-                sum.written += u64::from(line.written.count_ones());
-                sum.read_sectors += sectors(line.read);
-                sum.written_sectors += sectors(line.written);
-            }
+        let mut add = |read: u128, written: u128| {
+            sum.read += u64::from(read.count_ones());
+            sum.written += u64::from(written.count_ones());
+            sum.read_sectors += sectors(read);
+            sum.written_sectors += sectors(written);
+        };
+        for shard in 0..SHARDS as u64 {
+            self.with_shard(shard, |pages| {
+                pages.values().flat_map(|block| block.iter()).for_each(|page| page.touched(&mut add));
+            });
         }
         sum
     }
 
     /// Forgets what was recorded about `bytes` bytes from `address`: memory that was freed and given out again.
     pub fn forget(&self, address: u64, bytes: u64) {
-        let (first, last) = (address / 128, address.saturating_add(bytes) / 128);
-        for line in first..=last {
-            let from = address.max(line * 128) - line * 128;
-            let to = address.saturating_add(bytes).min(line * 128 + 128).saturating_sub(line * 128);
-            if from < to {
-                self.with_line(line, |l| {
-                    l.line.forget(crate::footprint::run(from as u32, (to - from) as u32))
-                });
-            }
+        let races = self.settings.global_races;
+        let end = address.saturating_add(bytes);
+        for number in address / PAGE..=end / PAGE {
+            let (block, at) = (number / TOGETHER, (number % TOGETHER) as usize);
+            self.with_shard(block, |pages| {
+                let Some(page) = pages.get_mut(&block).map(|block| &mut block[at]) else { return };
+                for (line, shadow) in (number * PAGE_LINES as u64..).zip(page.lines(races)) {
+                    let from = address.max(line * 128) - line * 128;
+                    let to = end.min(line * 128 + 128).saturating_sub(line * 128);
+                    if from < to {
+                        shadow.line.forget(crate::footprint::run(from as u32, (to - from) as u32));
+                    }
+                }
+            });
         }
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! | instruction | call |
 //! |---|---|
-//! | `ld` `st` `atom` `red` `ldmatrix` … | [`access`](ClusterCheck::access) with [`Engine::Thread`]; a plain vector is one access of its whole size, a strong one an access per element; lanes whose `atom.cas` failed are a [`StrongOp::Load`] |
+//! | `ld` `st` `atom` `red` `ldmatrix` … | [`access`](ClusterCheck::access) with [`Engine::Thread`]; a plain vector is one access of its whole size, a strong one an access per element (all lanes in a row: [`access_coalesced`](ClusterCheck::access_coalesced)); lanes whose `atom.cas` failed are a [`StrongOp::Load`] |
 //! | `ld.global.nc` | also [`read_only`](ClusterCheck::read_only) |
 //! | `bar.warp.sync` | [`warp_sync`](ClusterCheck::warp_sync) when all lanes of the mask have come; never for shuffles and votes |
 //! | `bar.sync` `bar.red` | [`barrier_arrive`](ClusterCheck::barrier_arrive) on arrival, [`barrier_complete`](ClusterCheck::barrier_complete) with the waiting warps when it opens |
@@ -69,6 +69,7 @@
 //! - Registers of `wgmma`, barrier divergence, deadlock, freed memory: the interpreter finds these; [`Check`] has their names.
 //! - Local, parameter and constant memory: private or read-only.
 
+mod access;
 mod banks;
 mod barrier;
 mod clock;
@@ -84,6 +85,8 @@ mod launch;
 mod line;
 mod mbarrier;
 mod message;
+mod page;
+mod piece;
 mod render;
 mod report;
 mod sectors;

@@ -7,6 +7,9 @@
 //! them; a later read by the same warp replaces an earlier one of the same lanes. Strong accesses do not order each other, so
 //! they replace only the same threads' earlier ones, and stay until a plain write covers them.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+
 use smallvec::SmallVec;
 
 use crate::clock::{ASYNC_GLOBAL, ASYNC_SHARED, Clock, TENSORMAP, Who};
@@ -29,19 +32,22 @@ pub(crate) struct Actor<'a> {
     pub(crate) size: u32,
     /// The proxy that the access goes through, if not the generic one.
     pub(crate) proxy: Option<usize>,
+    /// An agent all of whose accesses up to an epoch are known to be ordered before this one: lines that one instruction
+    /// touches often have the same writer.
+    pub(crate) recent: Cell<Option<(Who, u32)>>,
 }
 
-/// An access that was made.
+/// An access that was made. One cache line: there are many.
 #[derive(Clone, Debug)]
 pub(crate) struct Rec {
-    bytes: u128,
+    pub(crate) bytes: u128,
     pub(crate) who: Who,
-    cluster: u32,
-    clock: u32,
+    pub(crate) cluster: u32,
+    pub(crate) clock: u32,
     pub(crate) site: SiteId,
     pub(crate) lanes: Lanes,
     pub(crate) kind: AccessKind,
-    size: u8,
+    pub(crate) size: u8,
     /// Index of the issuing warp in its CTA, for reports.
     pub(crate) warp: u16,
 }
@@ -72,9 +78,14 @@ pub(crate) struct Line {
 }
 
 const FIRST_PRUNE: u32 = 16;
+/// Newest reads among which an earlier one of the same lanes is looked for; what is further back goes when reads are dropped.
+const RECENT: usize = 16;
+
+const _: () = assert!(size_of::<Rec>() == 64);
 
 impl Line {
     /// Checks an access and records it.
+    #[inline]
     pub(crate) fn access(&mut self, actor: &Actor<'_>, touch: &Touch) -> Result<(), Box<Conflict>> {
         let writes = actor.kind.writes();
         let strong = matches!(actor.kind, AccessKind::Strong { .. });
@@ -114,10 +125,10 @@ impl Line {
 
     fn cover(&mut self, bytes: u128) {
         for list in [&mut self.writes, &mut self.reads] {
-            if let [only] = list.as_mut_slice()
-                && only.bytes & !bytes == 0
-            {
-                list.clear();
+            if list.iter().all(|r| r.bytes & !bytes == 0) {
+                if !list.is_empty() {
+                    list.clear();
+                }
                 continue;
             }
             list.retain(|r| {
@@ -138,7 +149,7 @@ impl Line {
     }
 
     fn add_read(&mut self, actor: &Actor<'_>, touch: &Touch) {
-        for r in self.reads.iter_mut().rev() {
+        for r in self.reads.iter_mut().rev().take(RECENT) {
             // The serial numbers of copies on an mbarrier are no order.
             let older = actor.who.engine != Engine::Tx || r.clock == actor.clock;
             if r.who == actor.who && r.lanes == touch.lanes && older {
@@ -152,15 +163,47 @@ impl Line {
                 r.bytes &= !touch.bytes;
             }
         }
-        // Waiting for a wgmma tells nothing of what its issuers knew, so its reads stand for no others.
-        let heir = actor.who.engine != Engine::Wgmma;
-        if heir && self.reads.len() as u32 >= self.prune_at.max(FIRST_PRUNE) {
-            self.reads.retain(|r| {
-                r.bytes != 0 && (r.bytes & !touch.bytes != 0 || unordered(actor, touch, r, r.bytes).is_some())
-            });
-            self.prune_at = 2 * self.reads.len() as u32;
+        if self.reads.len() as u32 >= self.prune_at.max(FIRST_PRUNE) {
+            self.drop_reads(actor, touch);
         }
         self.reads.push(actor.record(touch));
+    }
+
+    /// Drops reads that others stand for: later ones of the same lanes, and the one being made.
+    #[cold]
+    fn drop_reads(&mut self, actor: &Actor<'_>, touch: &Touch) {
+        let mut latest: HashMap<Who, Vec<usize>> = HashMap::new();
+        for at in (0..self.reads.len()).rev() {
+            if self.reads[at].who.engine == Engine::Tx {
+                continue;
+            }
+            let later = latest.entry(self.reads[at].who).or_default();
+            for &l in later.iter().rev().take(RECENT) {
+                if self.reads[l].lanes == self.reads[at].lanes && self.reads[l].clock >= self.reads[at].clock
+                {
+                    let theirs = self.reads[l].bytes;
+                    self.reads[at].bytes &= !theirs;
+                }
+            }
+            later.push(at);
+        }
+        // Waiting for a wgmma tells nothing of what its issuers knew, so its reads stand for no others.
+        let heir = actor.who.engine != Engine::Wgmma;
+        self.reads.retain(|r| {
+            let known = || r.bytes & !touch.bytes == 0 && unordered(actor, touch, r, r.bytes).is_none();
+            r.bytes != 0 && !(heir && known())
+        });
+        self.prune_at = 2 * self.reads.len() as u32;
+    }
+
+    /// Takes over a plain access that was kept elsewhere and found in order.
+    pub(crate) fn replay(&mut self, rec: Rec) {
+        if rec.kind.writes() {
+            self.cover(rec.bytes);
+            add(&mut self.writes, rec);
+        } else {
+            self.reads.push(rec);
+        }
     }
 
     /// What the location holds for readers.
@@ -193,6 +236,7 @@ impl Line {
     }
 }
 
+#[inline]
 fn add(list: &mut SmallVec<[Rec; 1]>, rec: Rec) {
     for r in list.iter_mut() {
         if r.who == rec.who && r.clock == rec.clock && r.lanes == rec.lanes && r.site == rec.site {
@@ -209,6 +253,7 @@ fn check(actor: &Actor<'_>, touch: &Touch, recs: &[Rec]) -> Result<(), Box<Confl
         let common = rec.bytes & touch.bytes;
         if common != 0
             && conflicts(actor, rec)
+            && !plainly_ordered(actor, touch, rec)
             && let Some(byte) = unordered(actor, touch, rec, common)
         {
             let missing = explain(actor, touch, rec, byte);
@@ -264,6 +309,39 @@ fn conflicts(actor: &Actor<'_>, rec: &Rec) -> bool {
         }
         _ => true,
     }
+}
+
+/// Whether `rec` is ordered before the access, as far as that is cheap to see: the lanes all know the same, and the record's
+/// agent as a whole; or each byte has one thread, the same on both sides. Exact when it says yes.
+#[inline]
+fn plainly_ordered(actor: &Actor<'_>, touch: &Touch, rec: &Rec) -> bool {
+    let know = actor.know;
+    let [only] = know.groups.as_slice() else { return false };
+    if actor.proxy.is_some() {
+        return false;
+    }
+    if actor.recent.get().is_some_and(|(who, epoch)| who == rec.who && epoch >= rec.clock) {
+        return true;
+    }
+    let mine = rec.who.cta == know.me.cta && rec.who.index == know.me.index;
+    if mine && matches!(rec.who.engine, Engine::Thread | Engine::CpAsync) {
+        let thread = rec.who.engine == Engine::Thread;
+        if thread && matches!(only.own, Know::All(epoch) if epoch >= rec.clock) {
+            return true;
+        }
+        if (thread || know.own.least_copies() >= rec.clock)
+            && rec.lanes == touch.lanes
+            && rec.lanes.is_single()
+        {
+            return true;
+        }
+        if thread {
+            return false;
+        }
+    }
+    let Some(&Know::All(epoch)) = only.view.seen.get(rec.who) else { return false };
+    actor.recent.set(Some((rec.who, epoch)));
+    epoch >= rec.clock
 }
 
 /// The first of the bytes `common` on which `rec` is not ordered before the access.
@@ -425,7 +503,7 @@ impl Actor<'_> {
             cluster: self.seat.cluster,
             clock: self.clock,
             site: self.site,
-            lanes: touch.lanes,
+            lanes: touch.lanes.clone(),
             kind: self.kind,
             size: self.size.min(255) as u8,
             warp: self.know.me.index,

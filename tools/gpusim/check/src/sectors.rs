@@ -38,9 +38,27 @@ pub fn sectors(mask: u32, addresses: &[u64; 32], size: u32) -> u32 {
     1 + found.windows(2).filter(|w| w[0] != w[1]).count() as u32
 }
 
+/// [`sectors`] of all 32 lanes at neighbouring addresses from `origin`.
+pub(crate) fn coalesced_sectors(origin: u64, size: u32) -> u32 {
+    (origin.wrapping_add(u64::from(32 * size) - 1) / 32).wrapping_sub(origin / 32) as u32 + 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_closed_form_of_neighbours_counts_what_lanes_count() {
+        for size in [1, 2, 4, 8, 16, 32] {
+            for origin in (0x1000..0x1100).chain([0, u64::MAX - 4095]) {
+                assert_eq!(
+                    coalesced_sectors(origin, size),
+                    of(origin, size.into(), size),
+                    "{origin:#x} {size}"
+                );
+            }
+        }
+    }
 
     fn of(base: u64, stride: u64, size: u32) -> u32 {
         sectors(u32::MAX, &std::array::from_fn(|l| base + l as u64 * stride), size)

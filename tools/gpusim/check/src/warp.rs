@@ -26,10 +26,30 @@ pub(crate) struct Group {
 pub(crate) struct Own {
     /// Complete epochs of `cp.async`, bulk reads and bulk writes, by lane.
     pub(crate) done: [[u32; 32]; 3],
+    /// The least of each over the lanes that exist.
+    least: [u32; 3],
     /// Complete epoch of `wgmma`, for the warp.
     pub(crate) wgmma: u32,
     /// By proxy: the lane's own epoch at its last proxy fence, and that of its own completed `cp.async`.
     pub(crate) proxied: [Option<Box<[[u32; 32]; 2]>>; PROXIES],
+}
+
+impl Own {
+    /// The epoch of `cp.async` that is complete in every lane.
+    #[inline]
+    pub(crate) fn least_copies(&self) -> u32 {
+        self.least[0]
+    }
+}
+
+/// Sets the lanes of `mask` to what `f` makes of them.
+#[inline(always)]
+fn set_lanes(lanes: &mut [u32; 32], mask: u32, f: impl Fn(usize, u32) -> u32) {
+    // One loop without branches for the compiler to make vectors of.
+    for (l, value) in lanes.iter_mut().enumerate() {
+        let new = f(l, *value);
+        *value = if mask >> l & 1 != 0 { new } else { *value };
+    }
 }
 
 /// The engines that [`Own::done`] is about, in its order.
@@ -52,7 +72,7 @@ pub(crate) struct Knowing {
 
 impl Knowing {
     fn new(me: Who, live: u32) -> Self {
-        let own = Own { done: [[0; 32]; 3], wgmma: 0, proxied: Default::default() };
+        let own = Own { done: [[0; 32]; 3], least: [0; 3], wgmma: 0, proxied: Default::default() };
         let group = Group { mask: live, view: View::default(), own: Know::All(0) };
         Knowing { me, live, clock: 1, groups: vec![group], own: Arc::new(own), news: false }
     }
@@ -222,10 +242,16 @@ impl Knowing {
 
     /// Lane `l` of `lanes` knows its own engine's epochs up to `upto[l]`.
     fn raise_own(&mut self, engine: usize, lanes: u32, upto: &[u32; 32]) {
-        let own = Arc::make_mut(&mut self.own);
-        for l in (0..32).filter(|l| lanes >> l & 1 != 0) {
-            own.done[engine][l] = own.done[engine][l].max(upto[l]);
+        let done = &self.own.done[engine];
+        if (0..32).all(|l| lanes >> l & 1 == 0 || upto[l] <= done[l]) {
+            return;
         }
+        let live = self.live;
+        let own = Arc::make_mut(&mut self.own);
+        set_lanes(&mut own.done[engine], lanes, |l, old| old.max(upto[l]));
+        let done = &own.done[engine];
+        own.least[engine] =
+            (0..32).filter(|l| live >> l & 1 != 0).fold(u32::MAX, |least, l| least.min(done[l]));
         self.news = true;
     }
 }
@@ -252,9 +278,8 @@ impl Default for Batches {
 
 impl Batches {
     pub(crate) fn issue(&mut self, lanes: u32) {
-        for l in (0..32).filter(|l| lanes >> l & 1 != 0) {
-            self.issued[l] = self.clock;
-        }
+        let clock = self.clock;
+        set_lanes(&mut self.issued, lanes, |_, _| clock);
     }
 
     pub(crate) fn commit(&mut self, lanes: u32) {
@@ -274,14 +299,21 @@ impl Batches {
     }
 
     fn settle(&mut self, lanes: u32, upto: &[u32; 32]) {
-        for l in (0..32).filter(|l| lanes >> l & 1 != 0) {
-            self.settled[l] = self.settled[l].max(upto[l]);
-        }
+        set_lanes(&mut self.settled, lanes, |l, old| old.max(upto[l]));
     }
 
     /// Epochs that are complete, by lane, when at most `pending` groups are not.
     pub(crate) fn wait(&mut self, lanes: u32, pending: u32) -> [u32; 32] {
         let mut upto = [0; 32];
+        // As long as all of the lanes took part in the commits they have the same.
+        let count = (pending as usize).saturating_add(1);
+        let together = self.commits.iter().rev().take_while(|c| c.0 & lanes == lanes).take(count);
+        if together.clone().count() == count {
+            let clock = together.last().map_or(0, |c| c.1);
+            set_lanes(&mut upto, lanes, |_, _| clock);
+            self.settle(lanes, &upto);
+            return upto;
+        }
         let mut left = [pending; 32];
         let mut open = lanes;
         for &(mask, clock) in self.commits.iter().rev() {

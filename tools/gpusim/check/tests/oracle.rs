@@ -14,6 +14,9 @@ const SHARED: u32 = 1024;
 /// mbarriers lie on a line of their own.
 const MBARRIERS: [u64; 2] = [896, 904];
 
+/// Where coalesced global accesses begin: they reach into the next page.
+const CROSSING: u64 = 8192 - 512;
+
 const EVENTS: u32 = 300;
 
 type Node = usize;
@@ -308,6 +311,9 @@ impl World {
     }
 
     fn access(&mut self, cta: usize, warp: usize, mask: u32) {
+        if self.chance(35) {
+            return self.coalesced(cta, warp, mask);
+        }
         let (space, memory) = self.space(cta);
         let size = [1u64, 2, 4, 4, 8][self.pick(5)];
         let places = 32 / size;
@@ -322,6 +328,45 @@ impl World {
                 _ => (base + l / 2) % places,
             }
         });
+        let (engine, kind) = self.engine_and_kind(size);
+        self.judged_access(cta, warp, mask, space, memory, &addresses, size, engine, kind);
+    }
+
+    /// An access as the fast paths take it: of 16-byte chunks that follow each other, in one piece or a few, to two pages of
+    /// global memory or most of the shared memory.
+    fn coalesced(&mut self, cta: usize, warp: usize, mask: u32) {
+        let (space, memory) = self.space(cta);
+        let size = [1u64, 2, 4, 8, 16, 16, 16][self.pick(7)];
+        let wide = 32 * size;
+        let global = memory.is_none();
+        let (begin, room) = if global { (CROSSING, 1024) } else { (0, MBARRIERS[0] - wide) };
+        // Few places, so that accesses meet; some of them no multiple of a chunk, most of a line.
+        let grain = [128u64, 128, 64, 16, size][self.pick(5)].max(size);
+        let base = begin + self.pick((room / grain).min(6) as usize + 1) as u64 * grain;
+        let base = if self.chance(10) && size < 16 && grain == 16 { base + size } else { base };
+        let pattern = self.pick(8);
+        let addresses: [u64; 32] = std::array::from_fn(|l| {
+            let l = l as u64;
+            let place = match pattern {
+                0..=3 => l,
+                4 => l ^ 8,
+                5 => l % 16,
+                6 => l / 8 * 8 + (l % 8 ^ l / 8),
+                _ => (l + 8) % 32,
+            };
+            // Within the memory, however the places were chosen.
+            let at = base + place * size;
+            if !global && at + size > MBARRIERS[0] { at - MBARRIERS[0] / 2 } else { at }
+        });
+        let engine = if self.chance(30) { Engine::CpAsync } else { Engine::Thread };
+        let kind = if self.chance(60) { AccessKind::Read } else { AccessKind::Write };
+        let mask = if self.chance(70) { mask } else { mask & 0xff00_ffff };
+        if mask != 0 {
+            self.judged_access(cta, warp, mask, space, memory, &addresses, size, engine, kind);
+        }
+    }
+
+    fn engine_and_kind(&mut self, size: u64) -> (Engine, AccessKind) {
         let engine = if self.chance(20) { Engine::CpAsync } else { Engine::Thread };
         let strong = size >= 2 && self.chance(50) && engine == Engine::Thread;
         let kind = if strong {
@@ -338,6 +383,22 @@ impl World {
         } else {
             AccessKind::Write
         };
+        (engine, kind)
+    }
+
+    /// The access by the library and the graph, which have to agree.
+    fn judged_access(
+        &mut self,
+        cta: usize,
+        warp: usize,
+        mask: u32,
+        space: Space,
+        memory: Memory,
+        addresses: &[u64; 32],
+        size: u64,
+        engine: Engine,
+        kind: AccessKind,
+    ) {
         let lanes: Vec<u32> = lanes_of(mask).collect();
         let make = |lane: u32| Access {
             node: usize::MAX,
@@ -361,24 +422,25 @@ impl World {
         let probe = if same { Some(mask) } else { racy.map(|lane| 1 << lane) };
         if let Some(mask) = probe {
             let check = &mut self.checks[cta / RANKS];
-            let got = check.access(id, engine, space, mask, &addresses, size as u32, kind, SiteId(1));
+            let got = check.access(id, engine, space, mask, addresses, size as u32, kind, SiteId(1));
             return self.judge(
                 true,
                 got,
                 &format!("access of {mask:#x} {engine:?} {kind:?} {space:?} {addresses:?}"),
             );
         }
-        self.log.push(format!("cta {cta} warp {warp} mask {mask:#x} {engine:?} {kind:?} {space:?} size {size} base {base} pattern {pattern}"));
-        let got = self.checks[cta / RANKS].access(
-            id,
-            engine,
-            space,
-            mask,
-            &addresses,
-            size as u32,
-            kind,
-            SiteId(1),
-        );
+        self.log.push(format!(
+            "cta {cta} warp {warp} mask {mask:#x} {engine:?} {kind:?} {space:?} size {size} at {addresses:?}"
+        ));
+        let row = (0..32).all(|l| addresses[l] == addresses[0] + l as u64 * size);
+        let weak = matches!(kind, AccessKind::Read | AccessKind::Write);
+        let whole = mask == u32::MAX && row && weak && addresses[0].is_multiple_of(size);
+        let check = &mut self.checks[cta / RANKS];
+        let got = if whole && self.rng.random_range(0..2) == 0 {
+            check.access_coalesced(id, engine, space, addresses[0], size as u32, kind, SiteId(1))
+        } else {
+            check.access(id, engine, space, mask, addresses, size as u32, kind, SiteId(1))
+        };
         self.judge(false, got, "access");
         for lane in lanes {
             let t = Self::thread(cta, warp, lane);

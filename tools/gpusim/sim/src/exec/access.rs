@@ -105,6 +105,53 @@ impl Exec<'_> {
         Ok(all)
     }
 
+    /// The host address of lane 0 if all 32 lanes execute and access neighbouring addresses in one place, weakly: the
+    /// common case, found without a look at single lanes. None says nothing; [`Exec::find`] decides.
+    #[inline(always)]
+    pub(crate) fn find_coalesced(&mut self, space: MemSpace, at: &[u64; 32], access: Access) -> Option<u64> {
+        let first = at[0];
+        let mut bent = 0;
+        for lane in 0..32 {
+            bent |= at[lane] ^ first.wrapping_add(lane as u64 * u64::from(access.bytes));
+        }
+        let odd = first & u64::from(access.align - 1);
+        if self.mask != u32::MAX || bent | odd != 0 || access.strong.is_some() {
+            return None;
+        }
+        let end = first.checked_add(32 * u64::from(access.bytes))?;
+        match space {
+            MemSpace::Global | MemSpace::Const | MemSpace::Generic => {
+                let hint = self.worker.hints[self.pc as usize];
+                let region = self.worker.regions[hint as usize];
+                let inside = first >= region.base && end <= region.end && !self.launch.global_init;
+                inside.then(|| first.wrapping_add(region.delta))
+            }
+            MemSpace::Shared => {
+                let (start, size) = self.cluster.shared[self.cta.rank as usize];
+                let reserved = u64::from(window::SHARED_RESERVED);
+                let inside = first >= reserved && end <= reserved + u64::from(size);
+                inside.then(|| first.wrapping_add((start as u64).wrapping_sub(reserved)))
+            }
+            MemSpace::Local | MemSpace::Param => None,
+        }
+    }
+
+    /// Tells checks and counters of an access that [`Exec::find_coalesced`] found; a store may have to say more.
+    #[inline(always)]
+    pub(crate) fn tell_coalesced(
+        &mut self,
+        space: MemSpace,
+        at: &[u64; 32],
+        access: Access,
+        host: u64,
+        store: Option<(&Inst, Stored)>,
+    ) -> Result<(), Flow> {
+        if !self.launch.observed || space == MemSpace::Const {
+            return Ok(());
+        }
+        self.observe_coalesced(space, at, access, host, store)
+    }
+
     /// As [`Exec::locate`] for the rows of `ldmatrix` and `stmatrix`.
     #[inline(always)]
     pub(crate) fn locate_matrix(

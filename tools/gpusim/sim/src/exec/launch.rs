@@ -293,6 +293,10 @@ fn run_prepared(device: &Device, mut state: LaunchState) -> Result<(), LaunchErr
     let threads = (threads as u64).min(state.clusters()) as usize;
     state.parallel = threads > 1;
     state.stalled = Mutex::new(super::stall::Stalled::new(threads as u64));
+    if let (false, Some(check)) = (state.parallel, state.check.as_mut().and_then(Arc::get_mut)) {
+        // SAFETY: this thread runs all clusters, below.
+        unsafe { check.single_threaded() };
+    }
     let state = state;
     let next = AtomicU64::new(0);
     let failed: Mutex<Option<LaunchError>> = Mutex::new(None);

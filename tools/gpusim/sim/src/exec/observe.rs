@@ -249,6 +249,42 @@ impl<'r> Exec<'r> {
         }
     }
 
+    /// An access of all lanes at neighbouring addresses, of global memory or the CTA's own shared memory.
+    #[inline(never)]
+    pub(super) fn observe_coalesced(
+        &mut self,
+        space: MemSpace,
+        at: &[u64; 32],
+        access: Access,
+        host: u64,
+        store: Option<(&Inst, Stored)>,
+    ) -> Result<(), Flow> {
+        let (origin, size, kind) = (at[0], access.bytes, access.kind());
+        // An address that lies in a region is global, whatever the instruction calls it.
+        let space = match space {
+            MemSpace::Shared => Space::Shared { rank: self.cta.rank },
+            _ => Space::Global,
+        };
+        if self.launch.counted {
+            let counters = &mut self.worker.counters;
+            match space {
+                Space::Global => counters.global_coalesced(kind, origin, size),
+                Space::Shared { .. } if size <= 16 => counters.shared_coalesced(kind, size),
+                Space::Shared { .. } => counters.shared(kind, u32::MAX, at, size),
+            }
+        }
+        let (warp, site) = (self.warp_id(), self.site());
+        let Some(check) = self.cluster.check.as_mut() else { return Ok(()) };
+        match check.access_coalesced(warp, Engine::Thread, space, origin, size, kind, site) {
+            Ok(()) => Ok(()),
+            Err(finding) => {
+                let hosts = std::array::from_fn(|lane| host + lane as u64 * u64::from(size));
+                let store = store.map(|(inst, stored)| Store { inst, stored, hosts: &hosts });
+                self.found(space, at, self.told(access), store, &finding)
+            }
+        }
+    }
+
     /// A load by `ld.global.nc` of the executing lanes, besides the access that it is.
     #[inline(never)]
     pub(crate) fn observe_read_only(&mut self, at: &[u64; 32], bytes: u32) -> Result<(), Flow> {

@@ -97,11 +97,8 @@ struct CopyAsync {
     lanes: u32,
     group: u32,
     serial: u64,
-    bytes: u8,
-    to: [u64; 32],
-    from: [u64; 32],
-    /// Bytes read; the rest is zero.
-    sizes: [u8; 32],
+    /// Lies elsewhere, so that copies in flight are moved cheaply.
+    operands: Box<CopyOperands>,
     /// The sources, if they have been read.
     data: Option<Box<[[u8; 16]; 32]>>,
 }
@@ -114,6 +111,8 @@ struct Copies {
     serial: u64,
     commits: Vec<(u32, u32)>,
     copies: Vec<CopyAsync>,
+    /// Of copies that have landed.
+    spare: Vec<Box<CopyOperands>>,
 }
 
 /// Bulk groups of a warp's lanes.
@@ -150,10 +149,12 @@ pub(crate) struct InFlight {
 pub(crate) struct Failed;
 
 /// The operands of a `cp.async`.
+#[derive(Clone, Copy)]
 pub(crate) struct CopyOperands {
     pub bytes: u8,
     pub to: [u64; 32],
     pub from: [u64; 32],
+    /// Bytes read; the rest is zero.
     pub sizes: [u8; 32],
 }
 
@@ -212,24 +213,22 @@ impl InFlight {
         let state = &mut self.copies[slot];
         let choice = if eager { 0 } else { rng.below(8) };
         state.serial += 1;
-        let mut pending = CopyAsync {
-            lanes,
-            group: state.group,
-            serial: state.serial,
-            bytes: copy.bytes,
-            to: copy.to,
-            from: copy.from,
-            sizes: copy.sizes,
-            data: None,
-        };
-        match choice {
-            0 => pending.land(lanes),
-            1 | 2 => {
-                pending.read();
-                state.copies.push(pending);
-            }
-            _ => state.copies.push(pending),
+        if choice == 0 {
+            return copy.land(lanes, None);
         }
+        let operands = match state.spare.pop() {
+            Some(mut spare) => {
+                *spare = *copy;
+                spare
+            }
+            None => Box::new(*copy),
+        };
+        let (group, serial) = (state.group, state.serial);
+        let mut pending = CopyAsync { lanes, group, serial, operands, data: None };
+        if choice < 3 {
+            pending.read();
+        }
+        state.copies.push(pending);
     }
 
     /// `cp.async.commit_group`.
@@ -241,7 +240,7 @@ impl InFlight {
         if state.commits.len() >= 2 * GROUPS {
             let last = state.commits[GROUPS - 1].1;
             state.commits.drain(..GROUPS);
-            state.land(u32::MAX, |_, copy| copy.group <= last);
+            state.land(u32::MAX, |copy| copy.upto(last));
         }
     }
 
@@ -252,7 +251,14 @@ impl InFlight {
         if state.copies.is_empty() {
             return;
         }
-        let Some(pending) = pending else { return state.land(lanes, |_, _| true) };
+        let Some(pending) = pending else { return state.land(lanes, |_| u32::MAX) };
+        // As long as all of the lanes took part in the commits they wait for the same.
+        let count = (pending as usize).saturating_add(1);
+        let together = state.commits.iter().rev().take_while(|c| c.0 & lanes == lanes).take(count);
+        if together.clone().count() == count {
+            let last = together.last().map_or(0, |c| c.1);
+            return state.land(lanes, |copy| copy.upto(last));
+        }
         // The first group that each lane need not have complete: groups below it are.
         let mut below = [0u32; 32];
         let (mut left, mut open) = ([pending; 32], lanes);
@@ -269,7 +275,7 @@ impl InFlight {
                 break;
             }
         }
-        state.land(lanes, |lane, copy| copy.group < below[lane]);
+        state.land(lanes, |copy| bits(lanes).filter(|l| copy.group < below[*l]).fold(0, |m, l| m | 1 << l));
     }
 
     /// `cp.async.mbarrier.arrive`: the arrivals come when the copies so far have landed.
@@ -328,7 +334,7 @@ impl InFlight {
     /// The `cp.async` operations of a warp land, as they do when it exits.
     pub(super) fn land_copies(&mut self, rank: u32, warp: u32, lanes: u32) {
         let slot = self.slot(rank, warp);
-        self.copies[slot].land(lanes, |_, _| true);
+        self.copies[slot].land(lanes, |_| u32::MAX);
     }
 
     /// Who started a copy into the shared memory of a CTA that is still in flight.
@@ -358,44 +364,66 @@ fn bits(mask: u32) -> impl Iterator<Item = usize> {
 }
 
 impl Copies {
-    /// Lands the copies of lanes that `which` names.
-    fn land(&mut self, lanes: u32, which: impl Fn(usize, &CopyAsync) -> bool) {
-        self.copies.retain_mut(|copy| {
-            let now = bits(copy.lanes & lanes).filter(|lane| which(*lane, copy)).fold(0, |m, l| m | 1 << l);
-            copy.land(now);
+    /// Lands copies, of each those of `lanes` that `which` names.
+    fn land(&mut self, lanes: u32, which: impl Fn(&CopyAsync) -> u32) {
+        let landed = self.copies.extract_if(.., |copy| {
+            let now = copy.lanes & lanes & which(copy);
+            copy.operands.land(now, copy.data.as_deref());
             copy.lanes &= !now;
-            copy.lanes != 0
+            copy.lanes == 0
         });
+        self.spare.extend(landed.map(|copy| copy.operands));
+        self.spare.truncate(GROUPS);
     }
 }
 
-impl CopyAsync {
-    fn source(&self, lane: usize) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        if let Some(data) = &self.data {
+impl CopyOperands {
+    #[inline(always)]
+    fn source(&self, lane: usize, data: Option<&[[u8; 16]; 32]>) -> [u8; 16] {
+        if let Some(data) = data {
             return data[lane];
         }
-        let size = usize::from(self.sizes[lane]);
-        // SAFETY: the addresses were checked at issue; the launch keeps the memory alive, and the sizes are at most 16.
-        unsafe { std::ptr::copy_nonoverlapping(self.from[lane] as *const u8, bytes.as_mut_ptr(), size) };
+        let (size, from) = (usize::from(self.sizes[lane]), self.from[lane] as *const u8);
+        if size == 16 {
+            // SAFETY: the addresses were checked at issue; the launch keeps the memory alive.
+            return unsafe { (from as *const [u8; 16]).read_unaligned() };
+        }
+        let mut bytes = [0; 16];
+        // SAFETY: as above; the sizes are at most 16.
+        unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size) };
         bytes
+    }
+
+    fn land(&self, lanes: u32, data: Option<&[[u8; 16]; 32]>) {
+        for lane in bits(lanes) {
+            let bytes = self.source(lane, data);
+            let to = self.to[lane] as *mut u8;
+            if self.bytes == 16 {
+                // SAFETY: as in `source`; destinations are shared memory of the cluster, which lives as long as `self`.
+                unsafe { (to as *mut [u8; 16]).write_unaligned(bytes) };
+            } else {
+                // SAFETY: as above.
+                unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, usize::from(self.bytes)) };
+            }
+        }
+    }
+}
+
+/// All lanes, or none.
+fn all_if(holds: bool) -> u32 {
+    if holds { u32::MAX } else { 0 }
+}
+
+impl CopyAsync {
+    /// All lanes, if it is of that group or one before.
+    fn upto(&self, group: u32) -> u32 {
+        all_if(self.group <= group)
     }
 
     fn read(&mut self) {
         let mut data = Box::new([[0; 16]; 32]);
-        bits(self.lanes).for_each(|lane| data[lane] = self.source(lane));
+        bits(self.lanes).for_each(|lane| data[lane] = self.operands.source(lane, None));
         self.data = Some(data);
-    }
-
-    fn land(&mut self, lanes: u32) {
-        for lane in bits(lanes) {
-            let bytes = self.source(lane);
-            // SAFETY: as in `source`; destinations are shared memory of the cluster, which lives as long as `self`.
-            unsafe {
-                let to = self.to[lane] as *mut u8;
-                std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, usize::from(self.bytes));
-            }
-        }
     }
 }
 
@@ -516,7 +544,7 @@ impl ClusterState {
             Flight::Arrival { issuer, lanes, upto, at, mark } => {
                 self.flight.events += 1;
                 let slot = self.flight.slot(issuer.rank, issuer.warp);
-                self.flight.copies[slot].land(lanes, |_, copy| copy.serial <= upto);
+                self.flight.copies[slot].land(lanes, |copy| all_if(copy.serial <= upto));
                 if let (Some(check), Some(mark)) = (self.check.as_mut(), &mark) {
                     check.mbarrier_arrive_mark(mark, (at.0, at.1.into()));
                 }

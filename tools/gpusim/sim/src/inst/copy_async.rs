@@ -4,7 +4,7 @@ use gpusim_check::{AccessKind, Engine, Space};
 use gpusim_ptx::ast;
 
 use super::memory::cache_hints;
-use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand};
+use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Ty, operand, vectorised};
 use crate::exec::{Access, Change, CopyOperands, Exec, MemSpace, checked_at, lanes};
 
 pub(super) const TABLE: &[Entry] = &[("cp", cp)];
@@ -61,8 +61,12 @@ fn cp(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     if last > 4 {
         return Err(LowerError::Invalid("too many operands".to_owned()));
     }
+    let run = vectorised(
+        #[inline(always)]
+        |x, i| copy(x, i.data()).err().unwrap_or(Flow::Next),
+    );
     // The policy is a hint; the registers are named so that they stay alive.
-    Ok(Inst { a: to.base, b: from.base, ..Inst::new(run_copy).with_data(data) })
+    Ok(Inst { a: to.base, b: from.base, ..Inst::new(run).with_data(data) })
 }
 
 struct Data {
@@ -80,17 +84,74 @@ enum Size {
     Ignore(Reg),
 }
 
-fn run_copy(x: &mut Exec, i: &Inst) -> Flow {
-    copy(x, i.data()).err().unwrap_or(Flow::Next)
-}
-
+#[inline(always)]
 fn copy(x: &mut Exec, data: &Data) -> Result<(), Flow> {
     let bytes = data.bytes;
     let to_at = x.addresses(data.to.base, data.to.wide, data.to.offset);
     let from_at = x.addresses(data.from.base, data.from.wide, data.from.offset);
+    let mask = x.mask;
+    let access = Access { bytes, align: bytes, reads: false, writes: true, strong: None };
+    let (warp, site) = (x.warp_id(), x.site());
+    let sizes = sizes(x, data)?;
+    let to = x.find(MemSpace::Shared, &to_at, access)?;
+    let access = Access { reads: true, writes: false, ..access };
+    let from = match &sizes {
+        // All lanes read all of it.
+        None => {
+            let found = x.find(MemSpace::Global, &from_at, access)?;
+            tell_read(x, mask, &from_at, bytes)?;
+            found
+        }
+        Some(sizes) => {
+            let mut from = [0; 32];
+            // Lanes that read nothing may have any source address.
+            let mut left = lanes(mask).filter(|lane| sizes[*lane] > 0).fold(0, |m, lane| m | 1u32 << lane);
+            while left != 0 {
+                let size = sizes[left.trailing_zeros() as usize];
+                let same =
+                    lanes(left).filter(|lane| sizes[*lane] == size).fold(0, |m, lane| m | 1u32 << lane);
+                left &= !same;
+                x.mask = same;
+                let found = x.find(MemSpace::Global, &from_at, Access { bytes: size.into(), ..access });
+                x.mask = mask;
+                let found = found?;
+                lanes(same).for_each(|lane| from[lane] = found[lane]);
+                tell_read(x, same, &from_at, size.into())?;
+            }
+            from
+        }
+    };
+    let offsets = to_at.map(|at| at & 0xFF_FFFF);
+    x.tell(|check| {
+        let space = Space::Shared { rank: warp.rank };
+        check.access(warp, Engine::CpAsync, space, mask, &offsets, bytes, AccessKind::Write, site)
+    })?;
+    if x.launch.counted {
+        x.worker.counters.async_bytes.cp_async += u64::from(mask.count_ones() * bytes);
+    }
+    let issuer = x.issuer(mask.trailing_zeros() as usize);
+    let eager = !x.launch.settings().checks;
+    let sizes = sizes.unwrap_or([bytes as u8; 32]);
+    let operands = CopyOperands { bytes: bytes as u8, to, from, sizes };
+    x.cluster.flight.copy_async(issuer, mask, &operands, &mut x.worker.rng, eager);
+    Ok(())
+}
+
+/// Tells the checks that lanes of a copy read `bytes` bytes of global memory each.
+fn tell_read(x: &mut Exec, mask: u32, from: &[u64; 32], bytes: u32) -> Result<(), Flow> {
+    let (warp, site) = (x.warp_id(), x.site());
+    x.tell(|check| {
+        check.access(warp, Engine::CpAsync, Space::Global, mask, from, bytes, AccessKind::Read, site)
+    })
+    .map(|_| ())
+}
+
+/// How much each lane reads; None if that is all that it copies.
+fn sizes(x: &mut Exec, data: &Data) -> Result<Option<[u8; 32]>, Flow> {
+    let bytes = data.bytes;
     let mut sizes = [bytes as u8; 32];
     match data.size {
-        Size::All => {}
+        Size::All => return Ok(None),
         Size::Register(reg) => {
             let given = x.read::<u32>(reg);
             for lane in lanes(x.mask) {
@@ -106,41 +167,8 @@ fn copy(x: &mut Exec, data: &Data) -> Result<(), Flow> {
             lanes(ignored).for_each(|lane| sizes[lane] = 0);
         }
     }
-    let mask = x.mask;
-    let access = Access { bytes, align: bytes, reads: false, writes: true, strong: None };
-    let to = x.find(MemSpace::Shared, &to_at, access)?;
-    let access = Access { reads: true, writes: false, ..access };
-    let mut from = [0; 32];
-    // Lanes that read nothing may have any source address.
-    let mut left = lanes(mask).filter(|lane| sizes[*lane] > 0).fold(0, |m, lane| m | 1u32 << lane);
-    let (warp, site) = (x.warp_id(), x.site());
-    while left != 0 {
-        let size = sizes[left.trailing_zeros() as usize];
-        let same = lanes(left).filter(|lane| sizes[*lane] == size).fold(0, |m, lane| m | 1u32 << lane);
-        left &= !same;
-        x.mask = same;
-        let found = x.find(MemSpace::Global, &from_at, Access { bytes: size.into(), ..access });
-        x.mask = mask;
-        let found = found?;
-        lanes(same).for_each(|lane| from[lane] = found[lane]);
-        x.tell(|check| {
-            let kind = AccessKind::Read;
-            check.access(warp, Engine::CpAsync, Space::Global, same, &from_at, size.into(), kind, site)
-        })?;
-    }
-    let offsets = to_at.map(|at| at & 0xFF_FFFF);
-    x.tell(|check| {
-        let space = Space::Shared { rank: warp.rank };
-        check.access(warp, Engine::CpAsync, space, mask, &offsets, bytes, AccessKind::Write, site)
-    })?;
-    if x.launch.counted {
-        x.worker.counters.async_bytes.cp_async += u64::from(mask.count_ones() * bytes);
-    }
-    let issuer = x.issuer(mask.trailing_zeros() as usize);
-    let eager = !x.launch.settings().checks;
-    let operands = CopyOperands { bytes: bytes as u8, to, from, sizes };
-    x.cluster.flight.copy_async(issuer, mask, &operands, &mut x.worker.rng, eager);
-    Ok(())
+    let whole = lanes(x.mask).all(|lane| u32::from(sizes[lane]) == bytes);
+    Ok((!whole).then_some(sizes))
 }
 
 fn run_commit(x: &mut Exec, _: &Inst) -> Flow {

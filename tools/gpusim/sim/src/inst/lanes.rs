@@ -219,6 +219,99 @@ where
     plain::<F>
 }
 
+/// Four words of each lane, taken apart by number. Compilers do not find the shuffles.
+#[inline(always)]
+pub(super) fn apart4(block: &[[u32; 4]; 32]) -> [[u32; 32]; 4] {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: asked just now.
+        return unsafe { apart4_wide(block) };
+    }
+    std::array::from_fn(|n| std::array::from_fn(|lane| block[lane][n]))
+}
+
+/// The other way round.
+#[inline(always)]
+pub(super) fn together4(words: &[[u32; 32]; 4]) -> [[u32; 4]; 32] {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: asked just now.
+        return unsafe { together4_wide(words) };
+    }
+    std::array::from_fn(|lane| std::array::from_fn(|n| words[n][lane]))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn apart4_wide(block: &[[u32; 4]; 32]) -> [[u32; 32]; 4] {
+    use std::arch::x86_64::{
+        _mm512_castsi512_si256, _mm512_inserti64x4, _mm512_loadu_si512, _mm512_permutex2var_epi32,
+        _mm512_storeu_si512,
+    };
+    let mut words = [[0u32; 32]; 4];
+    for n in 0..4 {
+        let pick: [u32; 16] = std::array::from_fn(|p| (4 * (p as u32 % 8) + n as u32) & 31);
+        for half in 0..2 {
+            // SAFETY: a vector is four lanes of the block; a half of the words is one vector.
+            unsafe {
+                let load = |k: usize| _mm512_loadu_si512(block[16 * half + 4 * k..][..4].as_ptr().cast());
+                let pick = _mm512_loadu_si512(pick.as_ptr().cast());
+                let low = _mm512_permutex2var_epi32(load(0), pick, load(1));
+                let high = _mm512_permutex2var_epi32(load(2), pick, load(3));
+                let both = _mm512_inserti64x4(low, _mm512_castsi512_si256(high), 1);
+                _mm512_storeu_si512(words[n][16 * half..][..16].as_mut_ptr().cast(), both);
+            }
+        }
+    }
+    words
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn together4_wide(words: &[[u32; 32]; 4]) -> [[u32; 4]; 32] {
+    use std::arch::x86_64::{
+        _mm512_loadu_si512, _mm512_mask_blend_epi32, _mm512_permutex2var_epi32, _mm512_storeu_si512,
+    };
+    let mut block = [[0u32; 4]; 32];
+    for k in 0..8 {
+        // Word p of the vector is of lane 4k + p / 4: of the first of a pair of registers, or the second.
+        let pick: [u32; 16] =
+            std::array::from_fn(|p| 4 * (k as u32 % 4) + p as u32 / 4 + 16 * (p as u32 & 1));
+        // SAFETY: as above.
+        unsafe {
+            let load = |n: usize| _mm512_loadu_si512(words[n][k / 4 * 16..][..16].as_ptr().cast());
+            let pick = _mm512_loadu_si512(pick.as_ptr().cast());
+            let first = _mm512_permutex2var_epi32(load(0), pick, load(1));
+            let second = _mm512_permutex2var_epi32(load(2), pick, load(3));
+            let both = _mm512_mask_blend_epi32(0xCCCC, first, second);
+            _mm512_storeu_si512(block[4 * k..][..4].as_mut_ptr().cast(), both);
+        }
+    }
+    block
+}
+
+/// One bit for each byte that is not 0; the bytes are 0 or 255.
+#[inline(always)]
+pub(super) fn pack(holds: &[u8; 32]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: asked just now.
+        return unsafe { pack_wide(holds) };
+    }
+    (0..32).fold(0, |bits, lane| bits | u32::from(holds[lane] & 1) << lane)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn pack_wide(holds: &[u8; 32]) -> u32 {
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_movemask_epi8};
+    // SAFETY: 32 bytes are there.
+    unsafe { _mm256_movemask_epi8(_mm256_loadu_si256(holds.as_ptr().cast())) as u32 }
+}
+
 /// See [`super::vectorised`].
 pub(super) fn vectorised<F: Fn(&mut Exec, &Inst) -> Flow + Copy + 'static>(_f: F) -> Run {
     fn plain<F: Fn(&mut Exec, &Inst) -> Flow + Copy>(x: &mut Exec, i: &Inst) -> Flow {
@@ -234,4 +327,28 @@ pub(super) fn vectorised<F: Fn(&mut Exec, &Inst) -> Flow + Copy + 'static>(_f: F
         return wide_run::<F>;
     }
     plain::<F>
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_words_of_each_lane_come_apart_and_together_again() {
+        let block: [[u32; 4]; 32] =
+            std::array::from_fn(|lane| std::array::from_fn(|n| (4 * lane + n) as u32));
+        let words = apart4(&block);
+        for (n, of) in words.iter().enumerate() {
+            assert_eq!(*of, std::array::from_fn(|lane| (4 * lane + n) as u32));
+        }
+        assert_eq!(together4(&words), block);
+    }
+
+    #[test]
+    fn bytes_pack_to_their_bits() {
+        for bits in [0u32, 1, 0x8000_0000, 0xdead_beef, u32::MAX] {
+            let holds = std::array::from_fn(|lane| if bits >> lane & 1 != 0 { u8::MAX } else { 0 });
+            assert_eq!(pack(&holds), bits);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use gpusim_check::Scope;
 use gpusim_ptx::ast::{self, Space};
 
+use super::lanes::{apart4, together4};
 use super::{Address, Entry, Flow, Inst, Lower, LowerError, Mods, Reg, Run, Ty, operand, vectorised};
 use crate::exec::{Access, Exec, MemSpace, Stored, Strong};
 
@@ -170,20 +171,44 @@ const SPACES: [MemSpace; 8] = [
     MemSpace::Generic,
 ];
 
-/// The host addresses of the memory operand of a load or store.
+/// Where the memory operand of a load or store lies in the host's memory.
+enum Hosts {
+    /// From here on, lane after lane.
+    Dense(u64),
+    Each([u64; 32]),
+}
+
+/// The host addresses of the memory operand of a load.
 #[inline(always)]
-fn hosts(x: &mut Exec, i: &Inst) -> Result<[u64; 32], Flow> {
+fn hosts(x: &mut Exec, i: &Inst) -> Result<Hosts, Flow> {
     let (space, access) = access(i, false);
     let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
-    x.locate(space, &at, access)
+    if let Some(host) = x.find_coalesced(space, &at, access) {
+        return x.tell_coalesced(space, &at, access, host, None).map(|()| Hosts::Dense(host));
+    }
+    x.locate(space, &at, access).map(Hosts::Each)
 }
 
 /// The same of a store; `stored` gives the bytes of a lane.
 #[inline(always)]
-fn store_hosts(x: &mut Exec, i: &Inst, stored: Stored) -> Result<[u64; 32], Flow> {
+fn store_hosts(x: &mut Exec, i: &Inst, stored: Stored) -> Result<Hosts, Flow> {
     let (space, access) = access(i, true);
     let at = x.addresses(i.a, i.aux & 1 != 0, i.imm);
-    x.locate_store(space, &at, access, i, stored)
+    if let Some(host) = x.find_coalesced(space, &at, access) {
+        return x.tell_coalesced(space, &at, access, host, Some((i, stored))).map(|()| Hosts::Dense(host));
+    }
+    x.locate_store(space, &at, access, i, stored).map(Hosts::Each)
+}
+
+impl Hosts {
+    /// One address per lane.
+    #[inline(always)]
+    fn each(self, bytes: u32) -> [u64; 32] {
+        match self {
+            Hosts::Dense(host) => std::array::from_fn(|lane| host + lane as u64 * u64::from(bytes)),
+            Hosts::Each(hosts) => hosts,
+        }
+    }
 }
 
 #[inline(always)]
@@ -192,6 +217,39 @@ fn access(i: &Inst, store: bool) -> (MemSpace, Access) {
     let weak = Access { bytes, align: bytes, reads: !store, writes: store, strong: None };
     let access = if i.aux & 2 == 0 { weak } else { i.data::<(Access, Run)>().0 };
     (SPACES[(i.aux >> 4 & 7) as usize], access)
+}
+
+/// The words that all lanes access, as the compiler makes vectors of: `N` of each lane, lane after lane.
+type Block<M, const N: usize> = [[M; N]; 32];
+
+macro_rules! dense_load {
+    ($x:ident, $host:ident, $regs:ident, $memory:ty, $lane:ty, $n:literal) => {{
+        // SAFETY: every lane's address was checked, and they are neighbours.
+        let block = unsafe { ($host as *const Block<$memory, $n>).read_unaligned() };
+        for n in 0..$n {
+            let mut values = [<$lane>::default(); 32];
+            for lane in 0..32 {
+                values[lane] = block[lane][n] as $lane;
+            }
+            $x.write($regs[n], &values);
+        }
+        return Flow::Next;
+    }};
+}
+
+macro_rules! dense_store {
+    ($x:ident, $host:ident, $regs:ident, $memory:ty, $lane:ty, $n:literal) => {{
+        let mut block: Block<$memory, $n> = [[0; $n]; 32];
+        for n in 0..$n {
+            let values = $x.read::<$lane>($regs[n]);
+            for lane in 0..32 {
+                block[lane][n] = values[lane] as $memory;
+            }
+        }
+        // SAFETY: as for loads.
+        unsafe { ($host as *mut Block<$memory, $n>).write_unaligned(block) };
+        return Flow::Next;
+    }};
 }
 
 macro_rules! load {
@@ -205,16 +263,21 @@ macro_rules! load {
                 };
                 let size = size_of::<$memory>() as u64;
                 let regs = i.regs();
-                let mut dense = regs.len() == 1;
-                for lane in 0..32u64 {
-                    dense &= hosts[lane as usize] == hosts[0].wrapping_add(lane * size);
+                if let Hosts::Dense(host) = hosts {
+                    match regs.len() {
+                        1 => dense_load!(x, host, regs, $memory, $lane, 1),
+                        2 => dense_load!(x, host, regs, $memory, $lane, 2),
+                        4 if size == 4 && size_of::<$lane>() == 4 => {
+                            // SAFETY: every lane's address was checked, and they are neighbours.
+                            let block = unsafe { (host as *const Block<u32, 4>).read_unaligned() };
+                            regs.iter().zip(&apart4(&block)).for_each(|(reg, words)| x.write(*reg, words));
+                            return Flow::Next;
+                        }
+                        4 if size < 4 => dense_load!(x, host, regs, $memory, $lane, 4),
+                        _ => {}
+                    }
                 }
-                if dense && size_of::<$memory>() == size_of::<$lane>() {
-                    // SAFETY: `locate` checked every lane's address, and they are neighbours.
-                    let values = unsafe { (hosts[0] as *const [$lane; 32]).read_unaligned() };
-                    x.write(regs[0], &values);
-                    return Flow::Next;
-                }
+                let hosts = hosts.each(i.aux >> 8);
                 for (n, reg) in regs.iter().enumerate() {
                     let mut values = [<$lane>::default(); 32];
                     for lane in 0..32 {
@@ -249,16 +312,21 @@ macro_rules! store {
                 let size = size_of::<$memory>() as u64;
                 let mask = x.mask;
                 let regs = i.regs();
-                let mut dense = mask == u32::MAX && regs.len() == 1;
-                for lane in 0..32u64 {
-                    dense &= hosts[lane as usize] == hosts[0].wrapping_add(lane * size);
+                if let Hosts::Dense(host) = hosts {
+                    match regs.len() {
+                        1 => dense_store!(x, host, regs, $memory, $lane, 1),
+                        2 => dense_store!(x, host, regs, $memory, $lane, 2),
+                        4 if size == 4 && size_of::<$lane>() == 4 => {
+                            let words: [[u32; 32]; 4] = std::array::from_fn(|n| x.read(regs[n]));
+                            // SAFETY: as for loads.
+                            unsafe { (host as *mut Block<u32, 4>).write_unaligned(together4(&words)) };
+                            return Flow::Next;
+                        }
+                        4 if size < 4 => dense_store!(x, host, regs, $memory, $lane, 4),
+                        _ => {}
+                    }
                 }
-                if dense && size_of::<$memory>() == size_of::<$lane>() {
-                    let values = x.read::<$lane>(regs[0]);
-                    // SAFETY: `locate` checked every lane's address, and they are neighbours.
-                    unsafe { (hosts[0] as *mut [$lane; 32]).write_unaligned(values) };
-                    return Flow::Next;
-                }
+                let hosts = hosts.each(i.aux >> 8);
                 for (n, reg) in regs.iter().enumerate() {
                     let values = x.read::<$lane>(*reg);
                     for lane in 0..32 {
@@ -317,7 +385,7 @@ fn st(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
 
 fn run_ld128(x: &mut Exec, i: &Inst) -> Flow {
     let hosts = match hosts(x, i) {
-        Ok(hosts) => hosts,
+        Ok(hosts) => hosts.each(i.aux >> 8),
         Err(flow) => return flow,
     };
     for half in 0..2 {
@@ -337,7 +405,7 @@ fn run_st128(x: &mut Exec, i: &Inst) -> Flow {
         bytes
     };
     let hosts = match store_hosts(x, i, stored) {
-        Ok(hosts) => hosts,
+        Ok(hosts) => hosts.each(i.aux >> 8),
         Err(flow) => return flow,
     };
     let halves = [x.read::<u64>(i.d), x.read::<u64>(Reg(i.d.0 + 2))];

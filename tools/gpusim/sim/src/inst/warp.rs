@@ -2,7 +2,7 @@
 
 use gpusim_ptx::ast::{self, Operand};
 
-use super::lanes::permuting;
+use super::lanes::{pack, permuting};
 use super::{Entry, Flow, Inst, Lower, LowerError, Mods, Pred, Reg, Run, Ty, operand};
 use crate::exec::{Exec, FaultKind, Wait};
 
@@ -144,6 +144,7 @@ struct Plan {
 fn plan(mode: Shuffle, amounts: &[u32; 32], bounds: &[u32; 32]) -> Plan {
     let named = matches!(mode, Shuffle::Butterfly | Shuffle::Index);
     let mut plan = Plan { from: [0; 32], inside: 0, named };
+    let mut holds = [0u8; 32];
     for lane in 0..32usize {
         let here = lane as u32;
         let (amount, bound, segment) = (amounts[lane] & 31, bounds[lane] & 31, bounds[lane] >> 8 & 31);
@@ -159,8 +160,9 @@ fn plan(mode: Shuffle, amounts: &[u32; 32], bounds: &[u32; 32]) -> Plan {
             }
         };
         plan.from[lane] = if inside { from & 31 } else { here };
-        plan.inside |= u32::from(inside) << lane;
+        holds[lane] = if inside { u8::MAX } else { 0 };
     }
+    plan.inside = pack(&holds);
     plan
 }
 
