@@ -356,7 +356,12 @@ fn place(out: &mut Touches, line: u64, bytes: u128, lane: u32, exclusive: bool) 
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn touches(mask: u32, addresses: &[u64; 32], size: u32, exclusive: bool) -> Result<Touches, Overlap> {
+    pub(crate) fn touches(
+        mask: u32,
+        addresses: &[u64; 32],
+        size: u32,
+        exclusive: bool,
+    ) -> Result<Touches, Overlap> {
         let mut out = Touches::new();
         super::touches(&mut out, mask, addresses, size, exclusive).map(|()| out)
     }

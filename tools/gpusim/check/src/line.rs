@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::clock::{ASYNC_GLOBAL, ASYNC_SHARED, Clock, TENSORMAP, Who};
 use crate::footprint::{Lanes, Touch};
-use crate::ids::{AccessKind, Engine, SiteId};
+use crate::ids::{AccessKind, Engine, SiteId, StrongOp};
 use crate::know::Know;
 use crate::message::{Message, Seat};
 use crate::report::Missing;
@@ -263,8 +263,9 @@ fn check(actor: &Actor<'_>, touch: &Touch, recs: &[Rec]) -> Result<(), Box<Confl
     Ok(())
 }
 
-/// Whether every strong access that a plain one conflicts with came before a strong access of the same thread to the same
-/// location. Then coherence orders them: so the last block of a grid resets the counter that told it to be the last.
+/// Whether every strong write that a plain access conflicts with was observed by the same thread: its own later read or
+/// read-modify-write of the location, which orders the write before what follows it in the thread (PTX's observation order). So
+/// the last block of a grid resets the counter that told it to be the last.
 #[cold]
 fn after_own(actor: &Actor<'_>, touch: &Touch, recs: &[Rec]) -> bool {
     if matches!(actor.kind, AccessKind::Strong { .. }) || actor.who != actor.know.me {
@@ -272,24 +273,35 @@ fn after_own(actor: &Actor<'_>, touch: &Touch, recs: &[Rec]) -> bool {
     }
     recs.iter().enumerate().all(|(n, rec)| {
         let common = rec.bytes & touch.bytes;
-        let lanes = touch.lanes.of(common);
-        // Later records are later accesses: a thread's new one takes the place of its old one at the end.
-        let ordered = |own: &Rec| {
-            let morally_strong = match (own.kind, rec.kind) {
-                (AccessKind::Strong { scope: mine, .. }, AccessKind::Strong { scope: theirs, .. }) => {
-                    actor.seat.reaches(mine, seat(rec)) && seat(rec).reaches(theirs, actor.seat)
-                }
-                _ => false,
-            };
-            let extent = own.size == rec.size && u32::from(own.size) == actor.size;
-            let thread = own.who == actor.who && lanes.is_power_of_two() && own.lanes.of(common) == lanes;
-            morally_strong && extent && thread && common & !own.bytes == 0
-        };
         common == 0
             || !conflicts(actor, rec)
             || unordered(actor, touch, rec, common).is_none()
-            || recs[n + 1..].iter().any(ordered)
+            // Later records are later accesses: a thread's new one takes the place of its old one at the end.
+            || recs[n + 1..].iter().any(|own| observed(actor, touch, rec, own, common))
     })
+}
+
+/// Whether `own`, an access of the actor's thread, observed the write `rec` of all of the bytes `common`.
+fn observed(actor: &Actor<'_>, touch: &Touch, rec: &Rec, own: &Rec, common: u128) -> bool {
+    let (AccessKind::Strong { op, scope: mine, .. }, AccessKind::Strong { scope: theirs, .. }) =
+        (own.kind, rec.kind)
+    else {
+        return false;
+    };
+    if !matches!(op, StrongOp::Load | StrongOp::Rmw)
+        || !rec.kind.writes()
+        || own.who != actor.who
+        || common & !own.bytes != 0
+    {
+        return false;
+    }
+    let lanes = touch.lanes.of(common);
+    actor.seat.reaches(mine, seat(rec))
+        && seat(rec).reaches(theirs, actor.seat)
+        && own.size == rec.size
+        && u32::from(own.size) == actor.size
+        && lanes.is_power_of_two()
+        && own.lanes.of(common) & lanes == lanes
 }
 
 fn seat(rec: &Rec) -> Seat {

@@ -39,6 +39,8 @@ struct Access {
     kind: AccessKind,
     seat: (usize, usize),
     generic: bool,
+    /// The thread that accesses itself, not through an engine.
+    thread: Option<usize>,
 }
 
 #[derive(Clone)]
@@ -260,21 +262,41 @@ impl World {
 
     /// Whether an access with these predecessors is unordered with an earlier conflicting one.
     fn races(&self, new: &Access, at: &[Node], proxy: Option<Proxy>) -> bool {
-        self.graph.accesses.iter().any(|old| {
+        let accesses = &self.graph.accesses;
+        accesses.iter().enumerate().any(|(n, old)| {
             let overlap =
                 old.memory == new.memory && old.from < new.from + new.size && new.from < old.from + old.size;
             let conflict = old.kind.writes() || new.kind.writes();
-            let moral = match (old.kind, new.kind) {
-                (AccessKind::Strong { scope: a, .. }, AccessKind::Strong { scope: b, .. }) => {
-                    old.from == new.from
-                        && old.size == new.size
-                        && reaches(a, old.seat, new.seat)
-                        && reaches(b, new.seat, old.seat)
-                }
-                _ => false,
-            };
-            overlap && conflict && !moral && !self.graph.ordered(old, at, proxy)
+            let observed = || accesses[n + 1..].iter().any(|own| Self::observed(old, own, new));
+            overlap
+                && conflict
+                && !Self::morally_strong(old, new)
+                && !self.graph.ordered(old, at, proxy)
+                && !observed()
         })
+    }
+
+    fn morally_strong(a: &Access, b: &Access) -> bool {
+        match (a.kind, b.kind) {
+            (AccessKind::Strong { scope: mine, .. }, AccessKind::Strong { scope: theirs, .. }) => {
+                (a.from, a.size) == (b.from, b.size)
+                    && reaches(mine, a.seat, b.seat)
+                    && reaches(theirs, b.seat, a.seat)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether `own`, of the thread that now makes the plain access `new`, read the location after the strong write `old`.
+    fn observed(old: &Access, own: &Access, new: &Access) -> bool {
+        new.thread.is_some()
+            && own.thread == new.thread
+            && matches!(new.kind, AccessKind::Read | AccessKind::Write)
+            && matches!(own.kind, AccessKind::Strong { op: StrongOp::Load | StrongOp::Rmw, .. })
+            && old.kind.writes()
+            && own.memory == old.memory
+            && (own.from, own.size) == (new.from, new.size)
+            && Self::morally_strong(old, own)
     }
 
     /// One random event.
@@ -408,6 +430,7 @@ impl World {
             kind,
             seat: Self::seat(cta),
             generic: true,
+            thread: (engine == Engine::Thread).then(|| Self::thread(cta, warp, lane)),
         };
         let preds = |w: &World, lane| -> Vec<Node> {
             w.threads[Self::thread(cta, warp, lane)].last.into_iter().collect()
@@ -732,8 +755,16 @@ impl World {
         let on = self.chance(60).then(|| (cluster * RANKS + self.pick(RANKS), self.pick(2)));
         let t = Self::thread(cta, warp, lane);
         let preds: Vec<Node> = self.threads[t].last.into_iter().collect();
-        let mut new =
-            Access { node: usize::MAX, memory, from, size, kind, seat: Self::seat(cta), generic: false };
+        let mut new = Access {
+            node: usize::MAX,
+            memory,
+            from,
+            size,
+            kind,
+            seat: Self::seat(cta),
+            generic: false,
+            thread: None,
+        };
         let expected = self.races(&new, &preds, Some(proxy));
         self.log.push(format!(
             "cta {cta} warp {warp} lane {lane} bulk {kind:?} {space:?} {from}+{size} on {on:?}"
@@ -803,6 +834,7 @@ impl World {
                     kind: AccessKind::Read,
                     seat: Self::seat(cta),
                     generic: false,
+                    thread: None,
                 };
                 let expected = self.races(&new, &preds, Some(Proxy::AsyncShared));
                 self.log.push(format!("cta {cta} warp {warp} wgmma {from}"));
