@@ -3,6 +3,7 @@
 mod build;
 mod contract;
 mod layout;
+mod limits;
 mod pool;
 mod program;
 mod slots;
