@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
@@ -263,80 +263,107 @@ type Code = unsafe extern "C" fn(
     usize,
 ) -> i32;
 
-/// The call under way and its number.
-static UNDER_WAY: Mutex<(u64, String)> = Mutex::new((0, String::new()));
+/// Each thread's call under way, with its number.
+static UNDER_WAY: Mutex<BTreeMap<usize, (u64, String)>> = Mutex::new(BTreeMap::new());
 
 /// Ends the process if a call does not return.
 fn watch() {
-    let mut last = 0;
+    let mut last = BTreeMap::new();
     loop {
         std::thread::sleep(Duration::from_secs(60));
-        let (number, call) = UNDER_WAY.lock().unwrap().clone();
-        if number == last {
-            eprintln!("{call} does not return");
-            std::process::abort();
+        let now = UNDER_WAY.lock().unwrap().clone();
+        for (thread, call) in &now {
+            if last.get(thread) == Some(call) {
+                eprintln!("{} does not return", call.1);
+                std::process::abort();
+            }
         }
-        last = number;
+        last = now;
     }
 }
 
-#[test]
-fn sequences_of_calls_give_codes() {
-    std::thread::spawn(watch);
-    let _context = common::context();
+/// Makes the calls of one seed; returns the names of those that succeeded.
+fn play(seed: u64, thread: usize, functions: &[Function], world: &mut World) -> BTreeSet<String> {
     let library = common::library();
-    let functions = functions();
-    assert!(functions.len() > 200, "{}", functions.len());
-    let rounds: u64 = std::env::var("GPUSIM_FUZZ_ROUNDS").map_or(20, |n| n.parse().unwrap());
-    let mut succeeded: HashMap<String, u32> = HashMap::new();
-    for seed in 0..rounds {
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut world = World::new();
-        for step in 0..4000 {
-            let function = match makes(&functions[step % functions.len()].name) {
-                // What makes objects comes first.
-                Some(_) if step < functions.len() => &functions[step],
-                _ if random.random_range(0..16) == 0 => {
-                    let often = OFTEN[random.random_range(0..OFTEN.len())];
-                    functions.iter().find(|function| function.name == often).unwrap()
-                }
-                _ => &functions[random.random_range(0..functions.len())],
-            };
-            let mut a = [0; 12];
-            for (i, (name, kind)) in function.arguments.iter().enumerate().take(12) {
-                a[i] = world.argument(&mut random, &function.name, name, kind);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut succeeded = BTreeSet::new();
+    world.known.clear();
+    for step in 0..4000 {
+        let function = match makes(&functions[step % functions.len()].name) {
+            // What makes objects comes first.
+            Some(_) if step < functions.len() => &functions[step],
+            _ if random.random_range(0..16) == 0 => {
+                let often = OFTEN[random.random_range(0..OFTEN.len())];
+                functions.iter().find(|function| function.name == often).unwrap()
             }
-            {
-                let mut under_way = UNDER_WAY.lock().unwrap();
-                *under_way = (under_way.0 + 1, format!("seed {seed}, step {step}: {} {a:x?}", function.name));
-            }
-            // SAFETY: the API promises to survive any argument that is not a function pointer, and what it writes lies
-            // in this memory or is refused.
-            let code = unsafe {
-                let call = *library.get::<Code>(function.name.as_bytes()).unwrap();
-                call(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11])
-            };
-            assert!((0..999).contains(&code), "seed {seed}, step {step}: {} {a:x?}: {code}", function.name);
-            if code == 0 {
-                *succeeded.entry(function.name.clone()).or_default() += 1;
-                let first = function.arguments.iter().position(|(_, kind)| kind.starts_with("*mut"));
-                if let (Some(kind), Some(first)) = (makes(&function.name), first) {
-                    let start = world.memory.as_ptr() as usize;
-                    if let Some(&value) = a[first].checked_sub(start).and_then(|at| world.memory.get(at / 8))
-                    {
-                        world.known.entry(kind).or_default().push(value as usize);
-                    }
+            _ => &functions[random.random_range(0..functions.len())],
+        };
+        let mut a = [0; 12];
+        for (i, (name, kind)) in function.arguments.iter().enumerate().take(12) {
+            a[i] = world.argument(&mut random, &function.name, name, kind);
+        }
+        let call = format!("seed {seed}, step {step}: {} {a:x?}", function.name);
+        UNDER_WAY.lock().unwrap().insert(thread, (seed << 32 | step as u64, call));
+        // SAFETY: the API promises to survive any argument that is not a function pointer, and what it writes lies in
+        // this memory or is refused.
+        let code = unsafe {
+            let call = *library.get::<Code>(function.name.as_bytes()).unwrap();
+            call(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11])
+        };
+        assert!((0..999).contains(&code), "seed {seed}, step {step}: {} {a:x?}: {code}", function.name);
+        if code == 0 {
+            succeeded.insert(function.name.clone());
+            let first = function.arguments.iter().position(|(_, kind)| kind.starts_with("*mut"));
+            if let (Some(kind), Some(first)) = (makes(&function.name), first) {
+                let start = world.memory.as_ptr() as usize;
+                if let Some(&value) = a[first].checked_sub(start).and_then(|at| world.memory.get(at / 8)) {
+                    world.known.entry(kind).or_default().push(value as usize);
                 }
             }
         }
-        // What was left running or captured goes with the context.
-        // SAFETY: a plain call.
-        assert_eq!(unsafe { cudarc::driver::sys::cuDevicePrimaryCtxReset_v2(0) } as i32, 0);
+    }
+    UNDER_WAY.lock().unwrap().remove(&thread);
+    succeeded
+}
+
+/// What was left running or captured goes with the context.
+fn reset() {
+    // SAFETY: a plain call.
+    assert_eq!(unsafe { cudarc::driver::sys::cuDevicePrimaryCtxReset_v2(0) } as i32, 0);
+}
+
+/// One test, because the context is the process's.
+#[test]
+fn sequences_of_calls_give_codes_in_one_thread_and_in_several() {
+    std::thread::spawn(watch);
+    let context = common::context();
+    let functions = functions();
+    assert!(functions.len() > 200, "{}", functions.len());
+    let rounds: u64 = std::env::var("GPUSIM_FUZZ_ROUNDS").map_or(20, |n| n.parse().unwrap());
+    let mut world = World::new();
+    let mut succeeded = BTreeSet::new();
+    for seed in 0..rounds {
+        succeeded.extend(play(seed, 0, &functions, &mut world));
+        reset();
     }
     // The test is worth something only if many functions do what they are for.
     assert!(succeeded.len() > functions.len() / 2, "{} of {}", succeeded.len(), functions.len());
     let needed =
         ["cuLaunchKernel", "cuGraphLaunch", "cuMemcpyDtoD_v2", "cuStreamEndCapture", "cuMemPoolCreate"];
-    let never: Vec<&str> = needed.into_iter().filter(|name| !succeeded.contains_key(*name)).collect();
+    let never: Vec<&str> = needed.into_iter().filter(|name| !succeeded.contains(*name)).collect();
     assert!(never.is_empty(), "never succeeded: {never:?}");
+
+    std::thread::scope(|scope| {
+        for thread in 1..5 {
+            let (context, functions) = (&context, &functions);
+            scope.spawn(move || {
+                context.bind_to_thread().unwrap();
+                let mut world = World::new();
+                for seed in 0..rounds / 4 {
+                    play(1000 * thread as u64 + seed, thread, functions, &mut world);
+                }
+            });
+        }
+    });
+    reset();
 }
