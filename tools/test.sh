@@ -19,7 +19,7 @@ cargo clippy --locked --workspace --all-targets -- -D warnings
 cargo clippy --locked --no-default-features --lib -- -D warnings
 
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet --workspace
 
 step "benchmarks build and run once"
 cargo bench --locked --benches -- --test >/dev/null
@@ -37,5 +37,9 @@ step "the simulated device: libcuda.so.1"
 LD_LIBRARY_PATH="$(tools/gpusim.sh | tail -1)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export LD_LIBRARY_PATH
 cargo test --locked --package gpusim-cuda
+
+step "the simulated device: cudarc's own driver tests"
+tools/gpusim/cudarc-tests.sh
+tools/gpusim/cudarc_table.py --check
 
 step "done"

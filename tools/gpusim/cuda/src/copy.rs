@@ -2,6 +2,7 @@
 
 use gpusim::Device;
 
+use crate::device::MAX_PITCH;
 use crate::driver::driver;
 use crate::error::{Error, Result};
 use crate::host;
@@ -68,10 +69,14 @@ fn side(
     };
     let end = at[0].checked_add(extent[0]).ok_or(Error::INVALID_VALUE)?;
     let row = if pitch == 0 { end } else { pitch };
-    if row < end {
+    if row < end || pitch > MAX_PITCH {
         return Err(Error::INVALID_VALUE);
     }
     let rows = at[1].checked_add(extent[1]).ok_or(Error::INVALID_VALUE)?;
+    // The height of a slice matters only where there is a second one.
+    if height != 0 && height < rows && extent[2] > 1 {
+        return Err(Error::INVALID_VALUE);
+    }
     let rows = if height == 0 { rows } else { height };
     let multiply = |a: usize, b: usize| a.checked_mul(b).ok_or(Error::INVALID_VALUE);
     let slice = multiply(row, rows)?;

@@ -25,6 +25,8 @@ pub const BLOCKS_PER_SM: u32 = 32;
 pub const THREADS_PER_BLOCK: u32 = 1024;
 /// Largest grid.
 pub const MAX_GRID: [u32; 3] = [i32::MAX as u32, 65535, 65535];
+/// Largest pitch of a copy.
+pub const MAX_PITCH: usize = i32::MAX as usize;
 /// Largest block.
 pub const MAX_BLOCK: [u32; 3] = [1024, 1024, 64];
 
@@ -45,9 +47,9 @@ fn attribute(number: i32) -> Option<i32> {
         2..=4 => MAX_BLOCK[number as usize - 2] as i32,
         5..=7 => MAX_GRID[number as usize - 5] as i32,
         8 => SHARED_DEFAULT as i32,
-        9 => 65536,     // constant memory
-        10 => 32,       // warp size
-        11 => i32::MAX, // pitch
+        9 => 65536, // constant memory
+        10 => 32,   // warp size
+        11 => MAX_PITCH as i32,
         12 => REGISTERS as i32,
         13 => 1_980_000, // nominal kHz; nothing here runs at it
         14 => 512,       // texture alignment
@@ -215,7 +217,7 @@ pub extern "C" fn cuDeviceGetProperties(out: *mut DeviceProperties, device: i32)
             shared: SHARED_DEFAULT as i32,
             constant: 65536,
             warp: 32,
-            pitch: i32::MAX,
+            pitch: MAX_PITCH as i32,
             registers: REGISTERS as i32,
             clock: attribute(13).unwrap_or(0),
             texture_alignment: 512,

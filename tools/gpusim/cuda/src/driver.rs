@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 
 use gpusim::{Device, Settings};
 
@@ -45,6 +45,29 @@ pub struct Driver {
     pub graphs: Mutex<Graphs>,
     pub captures: Mutex<Captures>,
     pub memory: Mutex<Memory>,
+    /// Held for reading while a kernel runs, for writing while host memory is taken away from the device.
+    pub running: RwLock<()>,
+    /// When the error of a kernel is reported.
+    pub errors: Errors,
+}
+
+/// `GPUSIM_ERRORS`: which call returns the error of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errors {
+    /// `launch`: the launch, which is where the fault is.
+    Launch,
+    /// `sync`: the next call that waits for the stream, as on hardware.
+    Sync,
+}
+
+impl Errors {
+    fn from_env() -> std::result::Result<Errors, String> {
+        match std::env::var("GPUSIM_ERRORS").as_deref().map(str::trim) {
+            Err(_) | Ok("launch") => Ok(Errors::Launch),
+            Ok("sync") => Ok(Errors::Sync),
+            Ok(other) => Err(format!("GPUSIM_ERRORS={other}: not launch or sync")),
+        }
+    }
 }
 
 static DRIVER: OnceLock<std::result::Result<Driver, String>> = OnceLock::new();
@@ -57,6 +80,7 @@ thread_local! {
 /// `cuInit`: makes the device, with the settings of the environment.
 pub fn init() -> Result {
     let made = DRIVER.get_or_init(|| {
+        let errors = Errors::from_env()?;
         Settings::from_env().map(|settings| Driver {
             device: Device::new(settings),
             primary: Mutex::new(Primary::new()),
@@ -75,6 +99,8 @@ pub fn init() -> Result {
             graphs: Mutex::default(),
             captures: Mutex::default(),
             memory: Mutex::default(),
+            running: RwLock::new(()),
+            errors,
         })
     });
     match made {

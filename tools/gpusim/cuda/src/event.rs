@@ -25,6 +25,8 @@ struct State {
     asked: u64,
     done: u64,
     time: Option<Instant>,
+    /// What the work before the last record came to, if nobody had been told when it was reached.
+    error: Option<Error>,
     /// The capture the event was last recorded in, with the nodes it stands for.
     captured: Option<(u64, Vec<Handle>)>,
 }
@@ -46,13 +48,14 @@ impl Event {
         state.captured = None;
     }
 
-    /// The stream has reached a record.
-    pub fn complete(&self) {
+    /// The stream has reached a record, with or without an error in the work before it.
+    pub fn complete(&self, error: Option<Error>) {
         let mut state = lock(&self.state);
         state.done += 1;
         // A graph's record was not asked for beforehand.
         state.asked = state.asked.max(state.done);
         state.time = Some(Instant::now());
+        state.error = error;
         self.changed.notify_all();
     }
 
@@ -78,6 +81,11 @@ impl Event {
     pub fn pending(&self) -> bool {
         let state = lock(&self.state);
         state.done < state.asked
+    }
+
+    /// What the work before the last record came to.
+    fn outcome(&self) -> Result {
+        lock(&self.state).error.map_or(Ok(()), Err)
     }
 
     /// Notes that the event was recorded in a capture.
@@ -156,7 +164,7 @@ pub extern "C" fn cuEventQuery(handle: Handle) -> i32 {
         let event = event(handle)?;
         refuse_captured(&event)?;
         capture::forbidden_in_capture()?;
-        if event.pending() { Err(Error::NOT_READY) } else { Ok(()) }
+        if event.pending() { Err(Error::NOT_READY) } else { event.outcome() }
     })
 }
 
@@ -167,7 +175,7 @@ pub extern "C" fn cuEventSynchronize(handle: Handle) -> i32 {
         refuse_captured(&event)?;
         capture::forbidden_in_capture()?;
         event.wait();
-        Ok(())
+        event.outcome()
     })
 }
 
@@ -183,7 +191,9 @@ pub extern "C" fn cuEventElapsedTime(milliseconds: *mut f32, start: Handle, end:
         if start.pending() || end.pending() {
             return Err(Error::NOT_READY);
         }
-        let (from, to) = (lock(&start.state).time, lock(&end.state).time);
+        // One after the other: both may be the same event.
+        let from = lock(&start.state).time;
+        let to = lock(&end.state).time;
         let (Some(from), Some(to)) = (from, to) else { return Err(Error::INVALID_HANDLE) };
         let time = match to.checked_duration_since(from) {
             Some(time) => time.as_secs_f32(),

@@ -85,9 +85,21 @@ impl Graphs {
         Ok(())
     }
 
+    /// Whether a node of the graph frees the memory already.
+    fn frees(&self, graph: Handle, pointer: u64) -> bool {
+        let nodes = self.graph(graph).map_or(&[][..], |graph| &graph.nodes);
+        let op = |node| self.node(node).map(|node| &node.op);
+        nodes.iter().any(|&node| matches!(op(node), Ok(Op::FreeGraph(memory)) if memory.pointer == pointer))
+    }
+
     /// Adds a node.
     pub fn add(&mut self, graph: Handle, op: Op, dependencies: &[Handle]) -> Result<Handle> {
         self.check_nodes(graph, dependencies)?;
+        if let Op::FreeGraph(memory) = &op
+            && self.frees(graph, memory.pointer)
+        {
+            return Err(Error::INVALID_VALUE);
+        }
         if let Op::Child(child) = op {
             self.graph_mut(child)?.is_child = true;
         }

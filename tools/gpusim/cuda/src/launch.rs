@@ -1,6 +1,6 @@
 //! Kernel launches.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use gpusim::Launch;
 
@@ -13,7 +13,7 @@ use crate::function::{Function, function};
 use crate::host::{get, get_all, read_bytes};
 use crate::occupancy::blocks_per_multiprocessor;
 use crate::op::Op;
-use crate::stream;
+use crate::stream::{self, Stream};
 use crate::types::{Handle, LaunchAttribute, LaunchConfig};
 
 /// Grid, block and dynamic shared memory.
@@ -22,6 +22,11 @@ pub struct Shape {
     pub grid: [u32; 3],
     pub block: [u32; 3],
     pub shared_bytes: u32,
+}
+
+/// How many threads or blocks an extent has; any numbers may be passed, so the product is bounded.
+fn volume(extent: [u32; 3]) -> u64 {
+    extent.iter().fold(1, |n: u64, &side| n.saturating_mul(side as u64))
 }
 
 /// A launch with its parameters.
@@ -119,7 +124,7 @@ impl KernelCall {
         if (0..3).any(|i| grid[i] == 0 || grid[i] > MAX_GRID[i]) {
             return invalid(format!("grid {grid:?}"));
         }
-        let threads: u64 = block.iter().map(|&n| n as u64).product();
+        let threads = volume(block);
         if (0..3).any(|i| block[i] == 0 || block[i] > MAX_BLOCK[i]) || threads > THREADS_PER_BLOCK as u64 {
             return invalid(format!("block {block:?}"));
         }
@@ -142,8 +147,7 @@ impl KernelCall {
         self.check_cluster()?;
         if self.cooperative {
             let resident = blocks_per_multiprocessor(&self.function, threads as u32, shared_bytes as u64);
-            let ctas: u64 = grid.iter().map(|&n| n as u64).product();
-            if ctas > resident as u64 * MULTIPROCESSORS as u64 {
+            if volume(grid) > resident as u64 * MULTIPROCESSORS as u64 {
                 return Err(Error::COOPERATIVE_LAUNCH_TOO_LARGE);
             }
         }
@@ -160,7 +164,7 @@ impl KernelCall {
             (None, Some([0, 0, 0])) => return Err(Error::INVALID_CLUSTER_SIZE),
             (asked, required) => asked.or(required).unwrap_or([1; 3]),
         };
-        let size: u64 = cluster.iter().map(|&n| n as u64).product();
+        let size = volume(cluster);
         let most = if self.function.non_portable_cluster() { 16 } else { 8 };
         if size == 0 || size > most {
             return Err(Error::INVALID_CLUSTER_SIZE);
@@ -171,10 +175,18 @@ impl KernelCall {
         }
     }
 
+    /// A function runs in streams of its own context; a kernel belongs to no context.
+    fn check_context(&self, stream: &Stream) -> Result {
+        let foreign = self.handle == self.function.handle && self.function.context != stream.context;
+        if foreign { Err(Error::INVALID_HANDLE) } else { Ok(()) }
+    }
+
     /// Runs the kernel to its end; a report of what went wrong goes to standard error.
     pub fn run(&self) -> Result {
         // The module may be gone by the time a graph is launched.
         driver().functions.get(self.function.handle)?;
+        // Host memory that the kernel sees stays mapped while it runs, whatever another thread frees meanwhile.
+        let _running = driver().running.read().unwrap_or_else(PoisonError::into_inner);
         let launch = Launch {
             grid: self.shape.grid,
             block: self.shape.block,
@@ -201,6 +213,7 @@ fn launch(
 ) -> Result {
     let stream = stream::resolve(stream)?;
     let call = KernelCall::new(handle, shape, kernel_params, extra, None, cooperative)?;
+    call.check_context(&stream)?;
     stream::submit(&stream, Op::Kernel(call))
 }
 
@@ -300,6 +313,7 @@ pub extern "C" fn cuLaunchKernelEx(
         let shape = Shape { grid: config.grid, block: config.block, shared_bytes: config.shared_bytes };
         let (cluster, cooperative) = (options.cluster, options.cooperative);
         let call = KernelCall::new(function, shape, kernel_params, extra, cluster, cooperative)?;
+        call.check_context(&stream)?;
         stream::submit(&stream, Op::Kernel(call))?;
         options.events.into_iter().try_for_each(|handle| stream::submit(&stream, Op::Record(event(handle)?)))
     })

@@ -1,8 +1,8 @@
 //! Device and managed memory, and the table of what programs allocated.
 
 use std::collections::BTreeMap;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, Weak};
 
 use crate::capture::forbidden_in_capture;
 use crate::context::current;
@@ -112,18 +112,30 @@ pub fn allocate_host(bytes: usize, kind: Kind) -> Result<usize> {
     Ok(address)
 }
 
+/// Takes host memory out of the device's sight, when no kernel that another thread launched runs any more: kernels
+/// use it at its own address, so a kernel that ran on would end the process.
+pub fn unmap_from_device(address: u64) -> Result {
+    let driver = driver();
+    let _none_runs = driver.running.write().unwrap_or_else(PoisonError::into_inner);
+    Ok(driver.device.unmap_host(address as *mut u8)?)
+}
+
 /// Frees an allocation that the table has forgotten.
 fn release(allocation: &Allocation) -> Result {
     let device = &driver().device;
     match &allocation.kind {
-        Kind::Device | Kind::Pool(_) => Ok(device.free(allocation.base)?),
+        Kind::Device => Ok(device.free(allocation.base)?),
+        Kind::Pool(pool) => {
+            crate::pool::gave_back(*pool, allocation.bytes);
+            Ok(device.free(allocation.base)?)
+        }
         Kind::Graph(memory) => memory.upgrade().map_or(Ok(()), |memory| memory.release()),
         Kind::Managed | Kind::Pinned(_) => {
-            device.unmap_host(allocation.base as *mut u8)?;
+            unmap_from_device(allocation.base)?;
             unmap_pages(allocation.base as usize, allocation.bytes as usize);
             Ok(())
         }
-        Kind::Registered => Ok(device.unmap_host(allocation.base as *mut u8)?),
+        Kind::Registered => unmap_from_device(allocation.base),
         Kind::Mapped => Err(Error::INVALID_VALUE),
     }
 }
@@ -144,12 +156,15 @@ pub fn free_all(context: Handle) {
     }
 }
 
-/// Waits for all streams, as freeing does.
-fn wait_for_device() -> Result {
-    for stream in driver().streams.all() {
-        stream.synchronize()?;
+/// Waits for all streams, as freeing does; returns the first error that work came to meanwhile.
+pub fn wait_for_device() -> Result {
+    let driver = driver();
+    let legacy = driver.contexts.all().into_iter().map(|context| context.legacy.clone());
+    let mut result = Ok(());
+    for stream in driver.streams.all().into_iter().chain(legacy) {
+        result = result.and(stream.synchronize());
     }
-    Ok(())
+    result
 }
 
 /// Frees the allocation that starts at `base` if its kind is one that `accept` takes.
@@ -218,8 +233,9 @@ pub extern "C" fn cuMemFree_v2(pointer: u64) -> i32 {
         if pointer == 0 {
             return Ok(());
         }
-        wait_for_device()?;
-        free(pointer, |kind| matches!(kind, Kind::Device | Kind::Pool(_) | Kind::Managed | Kind::Graph(_)))
+        let earlier = wait_for_device();
+        free(pointer, |kind| matches!(kind, Kind::Device | Kind::Pool(_) | Kind::Managed | Kind::Graph(_)))?;
+        earlier
     })
 }
 

@@ -231,10 +231,9 @@ pub extern "C" fn cuModuleUnload(handle: Handle) -> i32 {
     api(|| {
         module(handle)?;
         forbidden_in_capture()?;
-        for stream in driver().streams.all() {
-            stream.synchronize()?;
-        }
-        unload(handle)
+        let earlier = crate::memory::wait_for_device();
+        unload(handle)?;
+        earlier
     })
 }
 

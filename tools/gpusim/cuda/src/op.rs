@@ -75,7 +75,12 @@ impl Op {
         }
     }
 
-    /// Executes it. `number` is what [`Event::begin_record`] gave for a record.
+    /// Whether its error comes, on hardware, after the call that asked for it.
+    pub fn fails_later(&self) -> bool {
+        matches!(self, Op::Kernel(_) | Op::Graph(_))
+    }
+
+    /// Executes it. A stream records and waits by itself: it knows what was asked for before.
     pub fn run(&self) -> Result {
         match self {
             Op::Empty | Op::Child(_) => Ok(()),
@@ -97,7 +102,7 @@ impl Op {
                 Ok(())
             }
             Op::Record(event) => {
-                event.complete();
+                event.complete(None);
                 Ok(())
             }
             Op::Wait(event) => {

@@ -5,7 +5,7 @@ use crate::context::current;
 use crate::driver::{api, driver};
 use crate::error::{Error, Result};
 use crate::host::{check_readable, put};
-use crate::memory::{Kind, allocate_host, free};
+use crate::memory::{Kind, allocate_host, free, wait_for_device};
 use crate::registry::lock;
 
 fn allocate(out: *mut usize, bytes: usize, flags: u32) -> Result {
@@ -36,7 +36,9 @@ pub extern "C" fn cuMemFreeHost(pointer: usize) -> i32 {
         if pointer == 0 {
             return Ok(());
         }
-        free(pointer as u64, |kind| matches!(kind, Kind::Pinned(_)))
+        let earlier = wait_for_device();
+        free(pointer as u64, |kind| matches!(kind, Kind::Pinned(_)))?;
+        earlier
     })
 }
 
@@ -66,8 +68,10 @@ pub extern "C" fn cuMemHostUnregister(pointer: usize) -> i32 {
     api(|| {
         current()?;
         forbidden_in_capture()?;
+        let earlier = wait_for_device();
         free(pointer as u64, |kind| matches!(kind, Kind::Registered))
-            .map_err(|_| Error::HOST_MEMORY_NOT_REGISTERED)
+            .map_err(|_| Error::HOST_MEMORY_NOT_REGISTERED)?;
+        earlier
     })
 }
 

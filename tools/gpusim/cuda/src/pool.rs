@@ -70,7 +70,7 @@ fn pool(handle: Handle) -> Result<Arc<Pool>> {
 
 impl Pool {
     fn allocate(&self, bytes: u64, context: Handle) -> Result<u64> {
-        if self.max_bytes > 0 && self.used.load(Ordering::Relaxed) + bytes > self.max_bytes {
+        if self.max_bytes > 0 && self.used.load(Ordering::Relaxed).saturating_add(bytes) > self.max_bytes {
             return Err(Error::OUT_OF_MEMORY);
         }
         let base = driver().device.alloc(bytes, 256)?;
@@ -81,16 +81,15 @@ impl Pool {
     }
 }
 
+/// Notes that memory of a pool was freed, by whatever call; the pool itself may be gone.
+pub fn gave_back(handle: Handle, bytes: u64) {
+    if let Ok(pool) = pool(handle) {
+        pool.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Frees what an asynchronous free names, when the stream has come to it.
 pub fn free_now(pointer: u64) -> Result {
-    let of = lock(&driver().memory).at(pointer).map(|a| (a.kind.clone(), a.bytes));
-    if let Some((Kind::Pool(handle), bytes)) = &of
-        && let Ok(pool) = pool(*handle)
-    {
-        // The program may free with `cuMemFree` too, so the count must not underflow.
-        let _ =
-            pool.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(*bytes)));
-    }
     free(pointer, |kind| matches!(kind, Kind::Device | Kind::Pool(_) | Kind::Graph(_) | Kind::Managed))
 }
 

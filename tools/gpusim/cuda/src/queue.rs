@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use crate::driver::{Errors, driver};
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::registry::lock;
@@ -37,10 +38,15 @@ pub struct Queue {
     changed: Condvar,
 }
 
-fn run(op: &Op, records: u64) -> Result {
+/// Runs an operation behind work that may have come to an error of which the program has not been told.
+fn run(op: &Op, records: u64, earlier: Option<Error>) -> Result {
     let body = || match op {
         Op::Wait(event) => {
             event.wait_until(records);
+            Ok(())
+        }
+        Op::Record(event) => {
+            event.complete(earlier);
             Ok(())
         }
         op => op.run(),
@@ -65,10 +71,16 @@ impl Queue {
         }
         if state.mode == Mode::Idle && !op.may_block() {
             state.mode = Mode::Inline;
+            let earlier = state.error;
             drop(state);
-            let result = run(&op, records);
-            lock(&self.state).mode = Mode::Idle;
+            let result = run(&op, records, earlier);
+            let mut state = lock(&self.state);
+            state.mode = Mode::Idle;
             self.changed.notify_all();
+            if driver().errors == Errors::Sync && op.fails_later() {
+                state.error = state.error.or(result.err());
+                return Ok(());
+            }
             return result;
         }
         state.waiting.push_back((op, records));
@@ -83,8 +95,9 @@ impl Queue {
     fn work(&self) {
         let mut state = lock(&self.state);
         while let Some((op, records)) = state.waiting.pop_front() {
+            let earlier = state.error;
             drop(state);
-            let result = run(&op, records);
+            let result = run(&op, records, earlier);
             state = lock(&self.state);
             state.error = state.error.or(result.err());
         }

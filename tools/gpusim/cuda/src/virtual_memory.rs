@@ -290,7 +290,7 @@ pub extern "C" fn cuMemUnmap(address: u64, bytes: usize) -> i32 {
         for (at, mapping) in mappings(&mapped, address, bytes)? {
             if mapping.accessible {
                 lock(&driver().memory).remove(at);
-                driver().device.unmap_host(at as *mut u8)?;
+                crate::memory::unmap_from_device(at)?;
             }
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
             // SAFETY: replaces the mapping by the bare reservation.

@@ -115,6 +115,28 @@ fn names_and_strings_of_errors() {
 }
 
 #[test]
+fn no_time_passes_between_an_event_and_itself() {
+    let _context = common::context();
+    let (mut event, mut time) = (null_mut(), -1f32);
+    assert_eq!(code!(sys::cuEventCreate(&mut event, 0)), CUDA_SUCCESS);
+    assert_eq!(code!(sys::cuEventElapsedTime(&mut time, event, event)), CUDA_ERROR_INVALID_HANDLE);
+    assert_eq!(code!(sys::cuEventRecord(event, null_mut())), CUDA_SUCCESS);
+    assert_eq!(code!(sys::cuEventElapsedTime(&mut time, event, event)), CUDA_SUCCESS);
+    assert_eq!(time, 0.0);
+}
+
+#[test]
+fn undocumented_tables_are_not_found() {
+    common::start();
+    let mut table: *const std::ffi::c_void = std::ptr::dangling();
+    let id = sys::CUuuid { bytes: [7; 16] };
+    assert_eq!(code!(sys::cuGetExportTable(&mut table, &id)), CUDA_ERROR_NOT_FOUND);
+    assert!(table.is_null());
+    assert_eq!(code!(sys::cuGetExportTable(null_mut(), &id)), CUDA_ERROR_INVALID_VALUE);
+    assert_eq!(code!(sys::cuGetExportTable(&mut table, std::ptr::null())), CUDA_ERROR_INVALID_VALUE);
+}
+
+#[test]
 fn images_that_are_not_ptx_are_reported() {
     let _context = common::context();
     let load = |image: &[u8]| {

@@ -340,3 +340,28 @@ fn allocations_in_a_capture_become_nodes() {
     }
     assert_eq!(stream.clone_dtoh(&out).unwrap(), [7; 8]);
 }
+
+#[test]
+fn memory_is_freed_by_one_node_of_a_graph() {
+    let _context = context();
+    let mut graph = null_mut();
+    ok!(sys::cuGraphCreate(&mut graph, 0));
+    // SAFETY: zeros are a value of it.
+    let mut params: sys::CUDA_MEM_ALLOC_NODE_PARAMS = unsafe { std::mem::zeroed() };
+    params.poolProps.allocType = sys::CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED;
+    params.poolProps.location.type_ = sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE;
+    params.bytesize = 64;
+    let (mut allocated, mut freed) = (null_mut(), null_mut());
+    ok!(sys::cuGraphAddMemAllocNode(&mut allocated, graph, null(), 0, &mut params));
+    let mut free = || {
+        // SAFETY: as above.
+        unsafe { sys::cuGraphAddMemFreeNode(&mut freed, graph, &allocated, 1, params.dptr) }
+    };
+    assert_eq!(free(), CUDA_SUCCESS);
+    assert_eq!(free(), CUDA_ERROR_INVALID_VALUE);
+    let exec = instantiate(graph);
+    ok!(sys::cuGraphLaunch(exec, null_mut()));
+    ok!(sys::cuGraphLaunch(exec, null_mut()));
+    ok!(sys::cuGraphExecDestroy(exec));
+    ok!(sys::cuGraphDestroy(graph));
+}

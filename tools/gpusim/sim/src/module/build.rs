@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gpusim_ptx::ast::{self, Body, Linkage, Operand, Space, Variable};
 
 use super::layout::{self, Cursor};
+use super::limits;
 use super::program::Site;
 use super::slots::{self, Allocation};
 use super::{Function, FunctionInfo, Module, ParamLayout, ParamPlace, Pool, Program, SpecialPool};
@@ -199,6 +200,7 @@ impl<'b> Builder<'b> {
         }
         if variable.space == Space::Const {
             self.const_bytes += bytes;
+            limits::check_const(variable.line, self.const_bytes)?;
             self.device.memory_mut().make_constant(address);
             return Ok(Place::Const(address));
         }
@@ -278,6 +280,7 @@ impl<'b> Builder<'b> {
         for (name, place) in &self.places {
             places.entry(name.clone()).or_insert(*place);
         }
+        limits::check_function(function, params.end, local.end, shared.end - start)?;
         let fixed: Vec<&str> = fixed.iter().map(String::as_str).collect();
         Ok(Frame {
             allocation: slots::allocate(&body, &fixed),
@@ -347,7 +350,9 @@ impl<'b> Builder<'b> {
             found.map(|(_, n)| std::array::from_fn(|i| n.get(i).map_or(1, |n| *n as u32)))
         };
         let required_block: Option<[u32; 3]> = directive("reqntid");
-        let threads = required_block.or(directive("maxntid")).map_or(1024, |n| n.iter().product());
+        let threads = required_block
+            .or(directive("maxntid"))
+            .map_or(1024, |n| n.iter().fold(1, |all: u32, &n| all.saturating_mul(n)).min(1024));
         let cluster = directive("reqnctapercluster").or(directive("explicitcluster").map(|_| [0; 3]));
         Function {
             name: function.name.clone(),

@@ -8,16 +8,18 @@ use crate::LoadError;
 use crate::inst::{Place, Ty};
 use crate::memory::window;
 
-/// Bytes of a variable.
+/// Bytes of a variable; what does not fit into 64 bits is the largest number, which fits nowhere.
 pub(super) fn size(variable: &Variable) -> u64 {
-    let elements: u64 = variable.dims.iter().product();
+    let product = |dims: &[u64]| dims.iter().fold(1, |n: u64, &dim| n.saturating_mul(dim));
+    let elements = product(&variable.dims);
     let elements = if variable.dims.first() == Some(&0) && !variable.init.is_empty() {
-        let rest: u64 = variable.dims[1..].iter().product();
-        (variable.init.len() as u64).div_ceil(rest.max(1) * u64::from(variable.vector.max(1))) * rest
+        let rest = product(&variable.dims[1..]);
+        let row = rest.max(1).saturating_mul(u64::from(variable.vector.max(1)));
+        (variable.init.len() as u64).div_ceil(row).saturating_mul(rest)
     } else {
         elements
     };
-    u64::from(Ty::from(variable.ty).bytes()) * u64::from(variable.vector.max(1)) * elements
+    (u64::from(Ty::from(variable.ty).bytes()) * u64::from(variable.vector.max(1))).saturating_mul(elements)
 }
 
 /// Alignment of a variable.
@@ -34,8 +36,8 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn place(&mut self, variable: &Variable) -> u64 {
-        let at = self.end.next_multiple_of(align(variable));
-        self.end = at + size(variable);
+        let at = self.end.checked_next_multiple_of(align(variable)).unwrap_or(u64::MAX);
+        self.end = at.saturating_add(size(variable));
         at
     }
 }

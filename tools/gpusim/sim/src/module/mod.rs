@@ -4,6 +4,7 @@ mod build;
 mod contract;
 mod guess;
 mod layout;
+mod limits;
 mod pool;
 mod program;
 mod slots;
