@@ -356,7 +356,12 @@ fn place(out: &mut Touches, line: u64, bytes: u128, lane: u32, exclusive: bool) 
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn touches(mask: u32, addresses: &[u64; 32], size: u32, exclusive: bool) -> Result<Touches, Overlap> {
+    pub(crate) fn touches(
+        mask: u32,
+        addresses: &[u64; 32],
+        size: u32,
+        exclusive: bool,
+    ) -> Result<Touches, Overlap> {
         let mut out = Touches::new();
         super::touches(&mut out, mask, addresses, size, exclusive).map(|()| out)
     }
@@ -388,7 +393,7 @@ pub(crate) mod tests {
     fn every_byte_keeps_its_lanes_for_regular_and_irregular_patterns() {
         type Pattern = fn(u64, u64) -> u64;
         let patterns: [Pattern; 10] = [
-            |l, s| 0x1000 + l % 16 * 128 + (l / 16 ^ l % 8) * s,
+            |l, s| 0x1000 + l % 16 * 128 + ((l / 16) ^ (l % 8)) * s,
             |l, s| 0x1000 + l % 4 * 128 * 64 + l / 4 * s,
             |l, s| 0x1000 + l * l % 11 * s,
             |l, s| 0x1000 + l * s,

@@ -129,10 +129,10 @@ impl CpuTime {
         let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
         match text.split(' ').next().and_then(|first| first.parse().ok()) {
             Some(nanoseconds) => nanoseconds,
-            None => {
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
-                    as f64
-            }
+            None => std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_nanos() as f64,
         }
     }
 }
