@@ -393,7 +393,7 @@ pub(crate) mod tests {
     fn every_byte_keeps_its_lanes_for_regular_and_irregular_patterns() {
         type Pattern = fn(u64, u64) -> u64;
         let patterns: [Pattern; 10] = [
-            |l, s| 0x1000 + l % 16 * 128 + (l / 16 ^ l % 8) * s,
+            |l, s| 0x1000 + l % 16 * 128 + ((l / 16) ^ (l % 8)) * s,
             |l, s| 0x1000 + l % 4 * 128 * 64 + l / 4 * s,
             |l, s| 0x1000 + l * l % 11 * s,
             |l, s| 0x1000 + l * s,

@@ -373,7 +373,7 @@ impl World {
                 0..=3 => l,
                 4 => l ^ 8,
                 5 => l % 16,
-                6 => l / 8 * 8 + (l % 8 ^ l / 8),
+                6 => l / 8 * 8 + ((l % 8) ^ (l / 8)),
                 _ => (l + 8) % 32,
             };
             // Within the memory, however the places were chosen.
