@@ -171,7 +171,9 @@ const SPACES: [MemSpace; 8] = [
     MemSpace::Generic,
 ];
 
-/// Where the memory operand of a load or store lies in the host's memory.
+/// Where the memory operand of a load or store lies in the host's memory. It lives in registers and on the stack of one inlined
+/// function, so its size costs nothing that a box would save.
+#[allow(clippy::large_enum_variant)]
 enum Hosts {
     /// From here on, lane after lane.
     Dense(u64),
