@@ -20,6 +20,11 @@ template <class T> struct Project {
             first += p.bias[column];
             second += both ? p.bias[column + 1] : 0.0f;
         }
+        // Rows of an odd number of outputs begin at odd places.
+        if (both && reinterpret_cast<uintptr_t>(out) % 8 == 0) {
+            *reinterpret_cast<float2 *>(out) = make_float2(first, second);
+            return;
+        }
         out[0] = first;
         if (both) {
             out[1] = second;
