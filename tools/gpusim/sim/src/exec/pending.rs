@@ -111,7 +111,7 @@ struct Copies {
     serial: u64,
     commits: Vec<(u32, u32)>,
     copies: Vec<CopyAsync>,
-    /// Of copies that have landed; in boxes because they move back and forth, and are 600 bytes.
+    /// Of copies that have landed; in boxes because they move back and forth, and are 545 bytes.
     #[allow(clippy::vec_box)]
     spare: Vec<Box<CopyOperands>>,
 }

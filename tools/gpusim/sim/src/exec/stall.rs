@@ -17,8 +17,9 @@ use super::warp::Warp;
 
 /// Warp instructions without effect after which warps are watched.
 const QUIET: u64 = 1 << 17;
-/// Instructions of a warp after which its state is remembered anew; each time twice as many.
-const RENEW: u64 = 1 << 12;
+/// Rounds in which warps are watched, the first time and at most. In between they run unwatched, for as many instructions as
+/// words were looked at: a kernel that computes for long without an effect is hardly slower for it.
+const WATCHED: (u32, u32) = (1 << 8, 1 << 16);
 
 /// What is known of a warp since the last effect.
 #[derive(Default)]
@@ -35,9 +36,8 @@ struct Saved {
     state: u64,
     /// Instructions that the warp had executed.
     at: u64,
-    /// When to remember a later state instead, and how long after that again.
-    until: u64,
-    span: u64,
+    /// The watch that it belongs to.
+    watch: u64,
 }
 
 /// Workers that still have clusters, and those of them that repeat themselves since `effects`.
@@ -69,6 +69,14 @@ pub(super) struct Stall {
     effects: u64,
     since: u64,
     watched: Option<Instant>,
+    /// Rounds of the present watch, and those of them that are left.
+    rounds: u32,
+    left: u32,
+    /// Words that it has looked at.
+    looked: u64,
+    /// When the next one begins, in instructions of the worker, and how many there were.
+    rest: u64,
+    watches: u64,
 }
 
 impl Stall {
@@ -88,6 +96,7 @@ impl Stall {
         let effects = launch.effects.load(Ordering::Relaxed);
         if effects != self.effects {
             (self.effects, self.since, self.watched) = (effects, worker.executed, None);
+            (self.rounds, self.left, self.rest) = (0, 0, 0);
         }
         worker.executed - self.since >= QUIET
     }
@@ -100,6 +109,15 @@ impl Stall {
         resident: &mut VecDeque<Resident>,
         number: u64,
     ) -> Option<String> {
+        if self.left == 0 {
+            if worker.executed < self.rest {
+                return None;
+            }
+            self.rounds = (2 * self.rounds).clamp(WATCHED.0, WATCHED.1);
+            (self.left, self.looked) = (self.rounds, 0);
+            self.watches += 1;
+        }
+        self.left -= 1;
         let watched = *self.watched.get_or_insert_with(Instant::now);
         let settings = launch.settings();
         let executed = worker.executed - self.since;
@@ -111,8 +129,9 @@ impl Stall {
             }
             let waits = warp.groups.iter().all(|group| group.wait != Wait::Ready);
             polling &= waits || warp.watch.looked;
-            repeating &= waits || repeats(warp);
+            repeating &= waits || repeats(warp, self.watches, &mut self.looked);
         }
+        self.rest = worker.executed + self.looked;
         let mut all = launch.stalled.lock().unwrap_or_else(PoisonError::into_inner);
         if !polling && !repeating || watched.elapsed().as_secs_f64() < settings.stall_seconds {
             all.stalled.remove(&number);
@@ -130,28 +149,27 @@ impl Stall {
     }
 }
 
-/// Whether a warp has come back to a state that it was in before, after each of its groups has run.
-fn repeats(warp: &mut Warp) -> bool {
+/// Whether a warp has come back to the state in which it was when the watch began, after each of its groups has run. Adds to
+/// `looked` the words that it took to see.
+fn repeats(warp: &mut Warp, watch: u64, looked: &mut u64) -> bool {
     if warp.watch.repeats {
         return true;
     }
-    let (state, now) = (fingerprint(warp), warp.executed);
+    let (state, words) = fingerprint(warp);
+    *looked += words;
     let ran = |since: u64| warp.groups.iter().all(|group| group.wait != Wait::Ready || group.stamp > since);
     match &warp.watch.saved {
-        Some(saved) if saved.state == state && ran(saved.at) => warp.watch.repeats = true,
-        Some(saved) if now < saved.until => {}
-        saved => {
-            let span = saved.as_ref().map_or(RENEW, |saved| saved.span * 2);
-            warp.watch.saved = Some(Saved { state, at: now, until: now + span, span });
-        }
+        Some(saved) if saved.watch == watch => warp.watch.repeats = saved.state == state && ran(saved.at),
+        _ => warp.watch.saved = Some(Saved { state, at: warp.executed, watch }),
     }
     warp.watch.repeats
 }
 
-/// All that a warp's future depends on, besides memory.
-fn fingerprint(warp: &Warp) -> u64 {
-    let mut hash = 0u64;
+/// All that a warp's future depends on, besides memory, as one number; and the words that were looked at.
+fn fingerprint(warp: &Warp) -> (u64, u64) {
+    let (mut hash, mut count) = (0u64, 0);
     let mut mix = |word: u64| {
+        count += 1;
         hash = (hash.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^= hash >> 32;
     };
@@ -171,5 +189,5 @@ fn fingerprint(warp: &Warp) -> u64 {
     let (words, rest) = warp.local.as_chunks::<8>();
     words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
     rest.iter().for_each(|byte| mix((*byte).into()));
-    hash
+    (hash, count)
 }
