@@ -49,7 +49,7 @@ def table(rates):
         lines.append(row(name, *each, f"{rates['checks on'][name] / scalar * 1000:.1f}"))
     for name, value in sorted(rates.get("mma", {}).items()):
         lines.append(row(f"mma.sync, {name}", "", f"{value / 1e6:.2f}", "", f"{value / scalar * 1000:.2f}"))
-    machine = f"In the same run: {scalar / 1e6:.0f} M scalar steps/s, memcpy of 64 KiB {memcpy / 1e9:.1f} GB/s."
+    machine = f"In the same run: {scalar / 1e6:.0f} M scalar steps/s, memcpy of 8 MiB {memcpy / 1e9:.1f} GB/s."
     return "\n".join([*lines, "", machine])
 
 

@@ -190,8 +190,9 @@ fn instructions(c: &mut Criterion<CpuTime>) {
 
 /// What the machine does without a simulator: its share of noise.
 fn machine(c: &mut Criterion<CpuTime>) {
-    const COPIED: u64 = 1 << 16;
-    const STEPS: u64 = 1 << 16;
+    // Long enough for the clock of processor time.
+    const COPIED: u64 = 8 << 20;
+    const STEPS: u64 = 1 << 20;
     let mut group = c.benchmark_group("machine");
     group
         .sample_size(20)
