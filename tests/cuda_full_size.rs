@@ -1,6 +1,7 @@
 //! One meta-context of photon-600m, bf16, random weights: 32 tokens of prompt, 16 by RecGen.
 #![cfg(feature = "cuda")]
 
+use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::cpu::{CpuBackend, CpuOptions};
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
@@ -10,35 +11,45 @@ use photon_kernels::sampling::Sampling;
 
 const MODE: Mode = Mode::RecGen { refresh: None };
 
+/// Sixteen greedy tokens after the prompt.
+fn generate<B: Backend>(engine: &Engine<B>, prompt: &[u32]) -> (Vec<u32>, usize) {
+    let request =
+        Request { prompt: prompt.to_vec(), max_new_tokens: 16, sampling: Sampling::GREEDY, sequence: 0 };
+    let mut generation =
+        engine.generate(&[request], MODE, Bottleneck::Reconstruction, &mut |_, _| ()).expect("a generation");
+    while generation.step().expect("a step") {}
+    (generation.tokens(0).to_vec(), generation.cache_bytes(0))
+}
+
 #[test]
-fn a_meta_context_of_photon_600m_is_drawn_and_scored_as_the_f32_backend_scores_it() {
+fn a_meta_context_of_photon_600m_has_the_tokens_of_the_f32_backend_or_ones_as_likely() {
     let config = preset("photon-600m").expect("a preset");
     let checkpoint = Checkpoint::random(&config, 1, Dtype::Bf16).expect("random weights");
     let prompt: Vec<u32> = (0..32).map(|i| (i * 977 + 5) % config.vocab_size as u32).collect();
-    let (tokens, scores) = {
+    let (tokens, bytes) = {
         let backend = CudaBackend::new(CudaOptions::default()).expect("a GPU, real or simulated");
-        let engine = Engine::new(backend, &checkpoint).expect("an engine");
-        let request =
-            Request { prompt: prompt.clone(), max_new_tokens: 16, sampling: Sampling::GREEDY, sequence: 0 };
-        let mut generation = engine
-            .generate(&[request], MODE, Bottleneck::Reconstruction, &mut |_, _| ())
-            .expect("a generation");
-        while generation.step().expect("a step") {}
-        // Two units, in a block of 32 whose heads are 56 wide.
-        assert_eq!(generation.cache_bytes(0), 32 * 2 * 4 * 32 * 56 * 2);
-        let tokens = [&prompt[..], generation.tokens(0)].concat();
-        drop(generation);
-        let scores = engine.score(&tokens, MODE, 32, &mut |_, _| ()).expect("a score");
-        (tokens, scores)
+        generate(&Engine::new(backend, &checkpoint).expect("an engine"), &prompt)
     };
-    assert_eq!(tokens.len(), 48);
+    // Two units, in a block of 32 whose heads are 56 wide.
+    assert_eq!(bytes, 32 * 2 * 4 * 32 * 56 * 2);
+
     let cpu = CpuBackend::new(CpuOptions { dtype: Dtype::F32, ..CpuOptions::default() }).expect("a CPU");
-    let want = Engine::new(cpu, &checkpoint)
-        .and_then(|engine| engine.score(&tokens, MODE, 32, &mut |_, _| ()))
-        .expect("a score");
-    let squares: f32 = scores.iter().zip(&want).map(|(a, b)| (a - b) * (a - b)).sum();
-    let error = (squares / 48.0).sqrt();
-    println!("rms error {error:.2e} nats");
-    // A logit is a sum of 1664 products of values that were rounded to 8 bits on their way through 16 layers.
-    assert!(error <= 2f32.powi(-6), "rms error {error:.3e} nats: {scores:?}\n{want:?}");
+    let cpu = Engine::new(cpu, &checkpoint).expect("an engine");
+    let (want, _) = generate(&cpu, &prompt);
+    let score = |tokens: &[u32]| {
+        let all = [&prompt[..], tokens].concat();
+        cpu.score(&all, MODE, prompt.len(), &mut |_, _| ()).expect("a score").split_off(prompt.len())
+    };
+    let (likely, most_likely) = (score(&tokens), score(&want));
+    assert_eq!((tokens.len(), want.len()), (16, 16));
+    let mut differing = 0;
+    // Chunks do not see each other: in each the first difference has the same context on both sides.
+    for chunk in 0..4 {
+        let Some(at) = (4 * chunk..4 * chunk + 4).find(|&at| tokens[at] != want[at]) else { continue };
+        differing += 1;
+        let behind = most_likely[at] - likely[at];
+        // Scores of this model differ by 0.016 nats (root mean square) between bf16 on CUDA and f32; the limit is four times that.
+        assert!(behind <= 0.064, "token {at} is {} and not {}, {behind} nats behind", tokens[at], want[at]);
+    }
+    println!("{differing} of 4 chunks have a difference");
 }
