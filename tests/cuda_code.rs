@@ -124,10 +124,10 @@ fn launch(name: &str) -> (u32, u32) {
         return matrix(if name.contains("proj_residual") { 2 } else { 4 }).expect("a shape");
     }
     match name {
-        _ if name.contains("prefill") => (128, 384 * width()),
+        _ if name.contains("prefill") => (128, (384 + if width() > 96 { 128 } else { 0 }) * width()),
         _ if name.contains("decode") => {
             let warps = if width() <= 64 { 4 } else { 2 };
-            (32 * warps, 256 * warps * width())
+            (32 * warps, (256 + if width() > 96 { 32 } else { 0 }) * warps * width())
         }
         // A window of 5 rows, 4 heads of 52.
         _ if name.contains("local") => (128, 8 * 15 * 4 * 13 + 16 * 5 * 6),

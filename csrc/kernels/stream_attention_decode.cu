@@ -7,7 +7,7 @@
 //
 // Shapes    as stream_attention_prefill, rows of an entry times H / H_kv at most 16
 // Launch    32 W threads, W = head_dim <= 64 ? 4 : 2, grid (ceil(segments / W), H_kv, sequences), 256 W width bytes of
-//           shared memory, or W queries (width + 2) floats if that is more
+//           shared memory (288 W width where head_dim is above 96), or W queries (width + 2) floats if that is more
 // Bytes     4 width a key of each KV head, once; 4 head_dim a query; with several CTAs 8 (width + 2) a query and segment
 // FLOPs     4 head_dim for each query and key that it sees; the products are made on 16 queries
 #include "../tile/softmax.cuh"
@@ -44,8 +44,9 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
     part.clear();
     if (segment < segments) {
         const uint32_t slot = p.slot[entry];
-        uint32_t query[(Block::WIDTH + 15) / 16][4];
-        load_queries<T, Dim>(query, p, row0, kv_head, group, 0, queries);
+        Queries<T, Dim> query;
+        query.load(memory + WARPS<Dim> * 4 * Block::BLOCK + warp * Queries<T, Dim>::BYTES, p, row0, kv_head, group, 0,
+                   queries);
         const int last[2] = {length + g / group, length + (g + 8) / group};
         char *const stages = memory + warp * 4 * Block::BLOCK;
         const int from = segment * SEGMENT, to = min(from + SEGMENT, end);
@@ -88,9 +89,10 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
     }
     if (!alone) {
         __shared__ bool final;
-        __threadfence();
         __syncthreads();
         if (threadIdx.x == 0) {
+            // After the barrier, so that it releases what all threads have written.
+            __threadfence();
             const uint32_t blocks = (segments + WARPS<Dim> - 1) / WARPS<Dim>;
             uint32_t *const arrived = p.arrived + entry * p.kv_heads + kv_head;
             final = atomicAdd(arrived, 1u) == blocks - 1;
@@ -127,7 +129,7 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
 }  // namespace
 
 #define DECODE(DTYPE, T, DIM)                                                                                         \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS<DIM>)                                                     \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS<DIM>, DIM <= 64 ? 4 : 3)                                  \
         photon_stream_attention_decode_##DTYPE##_d##DIM(const __grid_constant__ photon_stream_attention_params p) {  \
         decode<T, DIM>(p);                                                                                            \
     }

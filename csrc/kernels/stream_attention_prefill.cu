@@ -7,6 +7,7 @@
 // Shapes    query T [m, H head_dim], keys and values T where photon_kv says (head_dim padded with zeros to a multiple of 8,
 //           16-byte aligned), out T [m, H head_dim]; head_dim 32, 40, 48, 52, 56, 60, 64, 80, 96, 128
 // Launch    128 threads, grid (ceil(most queries of an entry / 64), H_kv, sequences), 384 width bytes of shared memory
+//           and 128 width more where head_dim is above 96: the queries
 // Bytes     of a tile of queries: 4 width times the keys up to its last row, and 4 head_dim a query
 // FLOPs     4 head_dim for each query and key that it sees; the products are made on whole steps of 32 keys
 #include "../tile/softmax.cuh"
@@ -34,8 +35,9 @@ template <class T, int Dim> __device__ __forceinline__ void prefill(const photon
 
     const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     const int query0 = tile + 16 * warp;
-    uint32_t query[(Block::WIDTH + 15) / 16][4];
-    load_queries<T, Dim>(query, p, row0, kv_head, group, query0, queries);
+    Queries<T, Dim> query;
+    query.load(memory + STAGES * 2 * Block::BLOCK + warp * Queries<T, Dim>::BYTES, p, row0, kv_head, group, query0,
+               queries);
     const int last[2] = {length + (query0 + g) / group, length + (query0 + g + 8) / group};
 
     const int steps = (end + KEYS - 1) / KEYS;

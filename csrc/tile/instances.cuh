@@ -8,7 +8,8 @@
 #include "product_skinny.cuh"
 #include "product_tiled.cuh"
 
-// Two CTAs on an SM leave 128 registers to a thread of the tiled kernels.
+// CTAs on an SM that registers have to leave room for. Skinny kernels of 32 rows fill the shared memory with two and may have
+// 255 registers; left to itself the compiler stops at 128 for sm_100 and spills. Two tiled ones leave 128 registers to a thread.
 #define PHOTON_PRODUCT(OPERATION, DTYPE, T, X, NORM, PARAMS, EPILOGUE)                  \
     PHOTON_SKINNY(OPERATION, DTYPE, T, X, NORM, PARAMS, EPILOGUE, 8, 16)                \
     PHOTON_SKINNY(OPERATION, DTYPE, T, X, NORM, PARAMS, EPILOGUE, 8, 32)                \
@@ -18,7 +19,7 @@
     PHOTON_TILED(OPERATION, DTYPE, T, X, NORM, PARAMS, EPILOGUE)
 
 #define PHOTON_SKINNY(OPERATION, DTYPE, T, X, NORM, PARAMS, EPILOGUE, ROWS, OUTPUTS)                                \
-    extern "C" __global__ void __launch_bounds__(photon::SKINNY_THREADS)                                            \
+    extern "C" __global__ void __launch_bounds__(photon::SKINNY_THREADS, ROWS == 32 ? 2 : 4)                        \
         photon_##OPERATION##_##DTYPE##_skinny##ROWS##x##OUTPUTS(const __grid_constant__ PARAMS params) {            \
         photon::product_skinny<T, X, NORM, ROWS, OUTPUTS / 8>(params.product, EPILOGUE<T>{params});                 \
     }

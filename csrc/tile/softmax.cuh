@@ -43,6 +43,60 @@ template <class T, int Dim> struct Head {
     }
 };
 
+// The 16 queries of a warp: number `query` is head `query % group` of the group and row `query / group` of the entry. They stay in
+// registers, or, where a head is so wide that its results need them, in shared memory: 16 bytes a lane, the lanes side by side.
+template <class T, int Dim> struct Queries {
+    static constexpr int STEPS = (Head<T, Dim>::WIDTH + 15) / 16;
+    static constexpr bool KEPT = Dim <= 96;
+    static constexpr int BYTES = KEPT ? 0 : STEPS * 512;  // of shared memory, a warp
+
+    uint32_t a[KEPT ? STEPS : 1][4];
+    uint4 *shared;
+
+    __device__ __forceinline__ void load(char *memory, const photon_stream_attention_params &p, int row0, int kv_head,
+                                         int group, int query0, int queries) {
+        const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+        shared = reinterpret_cast<uint4 *>(memory) + lane;
+#pragma unroll
+        for (int k = 0; k < STEPS; k++) {
+            uint32_t part[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int query = query0 + g + i % 2 * 8, e = 16 * k + i / 2 * 8 + 2 * t;
+                part[i] = 0;
+                if (query < queries && e < Dim) {
+                    const T *const row = static_cast<const T *>(p.query) + (row0 + query / group) * p.query_stride;
+                    part[i] = *reinterpret_cast<const uint32_t *>(row + (kv_head * group + query % group) * Dim + e);
+                }
+            }
+            if constexpr (KEPT) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    a[k][i] = part[i];
+                }
+            } else {
+                shared[32 * k] = make_uint4(part[0], part[1], part[2], part[3]);
+            }
+        }
+    }
+
+    // The fragment of elements 16 k and on. A lane reads what it wrote itself.
+    __device__ __forceinline__ void get(uint32_t (&part)[4], int k) const {
+        if constexpr (KEPT) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                part[i] = a[k][i];
+            }
+        } else {
+            const uint4 all = shared[32 * k];
+            part[0] = all.x;
+            part[1] = all.y;
+            part[2] = all.z;
+            part[3] = all.w;
+        }
+    }
+};
+
 // What a row has seen so far: the greatest score, the sum of weights, the weighted sum of values. A lane has the rows g
 // and g + 8 of its warp and two of every eight elements.
 template <class T, int Dim> struct Seen {
@@ -61,27 +115,30 @@ template <class T, int Dim> struct Seen {
     }
 
     // Adds the keys of a step. `last[r]` is the last unit that row g + 8 r sees, `scale` is in powers of two.
-    __device__ __forceinline__ void step(const uint32_t (&query)[(Block::WIDTH + 15) / 16][4], uint32_t shared,
-                                         int first, const int (&last)[2], float scale) {
+    __device__ __forceinline__ void step(const Queries<T, Dim> &queries, uint32_t shared, int first,
+                                         const int (&last)[2], float scale) {
         const int lane = threadIdx.x % 32, t = lane % 4;
         float score[KEYS / 8][4] = {};
 #pragma unroll
         for (int k = 0; k < Block::WIDTH / 16; k++) {
+            uint32_t query[4];
+            queries.get(query, k);
 #pragma unroll
             for (int j = 0; j < KEYS / 8; j += 2) {
                 uint32_t b[4];
                 load_matrix_x4(b, shared + Block::part(8 * j + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
-                mma_k16<T>(score[j], query[k], b[0], b[1]);
-                mma_k16<T>(score[j + 1], query[k], b[2], b[3]);
+                mma_k16<T>(score[j], query, b[0], b[1]);
+                mma_k16<T>(score[j + 1], query, b[2], b[3]);
             }
         }
         if constexpr (Block::WIDTH % 16 != 0) {
             constexpr int k = Block::WIDTH / 16;
-            uint32_t b[4];
+            uint32_t query[4], b[4];
+            queries.get(query, k);
             load_matrix_x4(b, shared + Block::part(lane, 2 * k));
 #pragma unroll
             for (int j = 0; j < KEYS / 8; j++) {
-                mma_k8<T>(score[j], query[k][0], query[k][1], b[j]);
+                mma_k8<T>(score[j], query[0], query[1], b[j]);
             }
         }
         uint32_t weight[KEYS / 8][2];
@@ -157,26 +214,6 @@ struct Merge {
     }
     __device__ __forceinline__ float operator()(float x, float y) const { return __fmaf_rn(x, old, __fmul_rn(y, add)); }
 };
-
-// The queries of a warp: number `query` is head `query % group` of the group and row `query / group` of the entry.
-template <class T, int Dim>
-__device__ __forceinline__ void load_queries(uint32_t (&a)[(Head<T, Dim>::WIDTH + 15) / 16][4],
-                                             const photon_stream_attention_params &p, int row0, int kv_head, int group,
-                                             int query0, int queries) {
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-#pragma unroll
-    for (int k = 0; k < (Head<T, Dim>::WIDTH + 15) / 16; k++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int query = query0 + g + i % 2 * 8, e = 16 * k + i / 2 * 8 + 2 * t;
-            a[k][i] = 0;
-            if (query < queries && e < Dim) {
-                const T *const row = static_cast<const T *>(p.query) + (row0 + query / group) * p.query_stride;
-                a[k][i] = *reinterpret_cast<const uint32_t *>(row + (kv_head * group + query % group) * Dim + e);
-            }
-        }
-    }
-}
 
 // Two elements of a query's result.
 template <class T, int Dim>

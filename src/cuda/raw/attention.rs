@@ -38,6 +38,11 @@ fn decode_warps(head_dim: usize) -> usize {
     if head_dim <= 64 { 4 } else { 2 }
 }
 
+/// Shared memory for the queries of a warp, which stay in registers where a head is not wider than 96.
+fn query_shared(head_dim: usize) -> usize {
+    if head_dim <= 96 { 0 } else { 32 * width(head_dim) }
+}
+
 fn width(head_dim: usize) -> usize {
     head_dim.next_multiple_of(8)
 }
@@ -125,7 +130,7 @@ impl Kernels {
         let (group, dim) = ((heads / kv) as usize, dim as usize);
         if !stream_decodes(most_rows, group) {
             let grid = [(most_rows * group).div_ceil(64) as i64, kv, p.sequences.into()];
-            let shared = 3 * 2 * 32 * 2 * width(dim);
+            let shared = 3 * 2 * 32 * 2 * width(dim) + 4 * query_shared(dim);
             // SAFETY: the caller's promise.
             return unsafe { self.prefill[storage.index()][index].launch(stream, grid, 128, shared, params) };
         }
@@ -145,8 +150,9 @@ impl Kernels {
             "given with so many segments",
         )?;
         let grid = [segments.div_ceil(warps) as i64, kv, p.sequences.into()];
-        let shared =
-            (warps * 2 * 2 * 32 * 2 * width(dim)).max(warps * most_rows * group * (width(dim) + 2) * 4);
+        let pipeline = warps * (2 * 2 * 32 * 2 * width(dim) + query_shared(dim));
+        let parts = warps * most_rows * group * (width(dim) + 2) * 4;
+        let shared = pipeline.max(parts);
         // SAFETY: the caller's promise.
         unsafe { self.decode[storage.index()][index].launch(stream, grid, 32 * warps as u32, shared, params) }
     }
