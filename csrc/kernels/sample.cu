@@ -78,7 +78,7 @@ __device__ uint64_t prefix_key(const Row &row, uint64_t floor, uint64_t goal, ui
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 4)
     photon_sample(const __grid_constant__ photon_sample_params p) {
     __shared__ uint64_t bins[256];
     __shared__ uint64_t best_keys[THREADS / 32];
