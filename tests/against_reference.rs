@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{checkpoint, engine, rms, rng, text};
+use common::{MODES, checkpoint, engine, reference_mode, rms, rng, text};
 use half::bf16;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::generate::{Bottleneck, Engine, Mode, Request};
@@ -10,22 +10,6 @@ use photon_kernels::reference::{self, Reference};
 use photon_kernels::sampling::Sampling;
 use rand::RngExt;
 use rand::rngs::StdRng;
-
-const MODES: [Mode; 5] = [
-    Mode::Exact,
-    Mode::HierGen,
-    Mode::RecGen { refresh: None },
-    Mode::RecGen { refresh: Some(1) },
-    Mode::RecGen { refresh: Some(3) },
-];
-
-fn reference_mode(mode: Mode) -> reference::Mode {
-    match mode {
-        Mode::Exact => reference::Mode::Exact,
-        Mode::HierGen => reference::Mode::HierGen,
-        Mode::RecGen { refresh } => reference::Mode::RecGen { refresh },
-    }
-}
 
 /// A text of a few meta-contexts and a prompt length that RecGen accepts.
 fn case(rng: &mut StdRng, checkpoint: &Checkpoint) -> (Vec<u32>, usize) {

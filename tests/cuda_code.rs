@@ -2,7 +2,6 @@
 //! registers, shared memory and occupancy in docs/kernels.md, which is made here (`PHOTON_WRITE_TABLES=1` writes it).
 //!
 //! Looks at the machine code for sm_90a, so that has to be among `PHOTON_CUDA_ARCHS`; needs `cuobjdump` on `PATH`.
-#![cfg(feature = "cuda")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,4 @@
 //! One meta-context of photon-600m, bf16, random weights: 32 tokens of prompt, 16 by RecGen.
-#![cfg(feature = "cuda")]
 
 use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};

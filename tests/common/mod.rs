@@ -4,18 +4,64 @@
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::config::{Chunker, Condition, Config, Level, ModelType};
 use photon_kernels::cpu::{CpuBackend, CpuOptions};
-use photon_kernels::generate::Engine;
+use photon_kernels::generate::{Engine, Mode};
+use photon_kernels::reference;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// A random small configuration: L 1–3, odd chunk and prefix lengths, grouped queries, both conditions.
+/// The modes in which models are compared.
+pub const MODES: [Mode; 5] = [
+    Mode::Exact,
+    Mode::HierGen,
+    Mode::RecGen { refresh: None },
+    Mode::RecGen { refresh: Some(1) },
+    Mode::RecGen { refresh: Some(3) },
+];
+
+/// A mode as the reference names it.
+pub fn reference_mode(mode: Mode) -> reference::Mode {
+    match mode {
+        Mode::Exact => reference::Mode::Exact,
+        Mode::HierGen => reference::Mode::HierGen,
+        Mode::RecGen { refresh } => reference::Mode::RecGen { refresh },
+    }
+}
+
+/// Between what random configurations vary; the smallest of everything else is 1.
+pub struct Limits {
+    pub head_dims: &'static [usize],
+    pub kv_heads: usize,
+    /// Embeddings and intermediate rows have a multiple of this.
+    pub grain: usize,
+    /// In grains.
+    pub embedding: usize,
+    pub intermediate: usize,
+    pub vocabulary: usize,
+}
+
+/// What every backend can do, and small.
+pub const ANY: Limits = Limits {
+    head_dims: &[2, 4, 6, 10, 16, 18, 20, 26],
+    kv_heads: 3,
+    grain: 1,
+    embedding: 24,
+    intermediate: 70,
+    vocabulary: 61,
+};
+
+/// A random small configuration.
 pub fn config(rng: &mut StdRng) -> Config {
-    let head_dim = [2, 4, 6, 10, 16, 18, 20, 26][rng.random_range(0..8)];
-    let (kv, group) = (rng.random_range(1..=3), rng.random_range(1..=3));
+    config_within(rng, &ANY)
+}
+
+/// A random configuration: L 1–3, odd chunk and prefix lengths, grouped queries, both conditions.
+pub fn config_within(rng: &mut StdRng, limits: &Limits) -> Config {
+    let head_dim = limits.head_dims[rng.random_range(0..limits.head_dims.len())];
+    let (kv, group) = (rng.random_range(1..=limits.kv_heads), rng.random_range(1..=3));
     let d: usize = head_dim * kv * group;
     let depth = rng.random_range(1..=3);
     let mut levels = Vec::new();
-    let mut embedding = rng.random_range(1..=24);
+    let mut embedding = limits.grain * rng.random_range(1..=limits.embedding);
     for l in 0..depth {
         let chunk_length = [1, 2, 2, 3, 3, 4, 5][rng.random_range(0..7)];
         let fits = if l == 0 { d.is_multiple_of(chunk_length) } else { chunk_length == 1 };
@@ -33,9 +79,9 @@ pub fn config(rng: &mut StdRng) -> Config {
     }
     let config = Config {
         model_type: ModelType::Photon,
-        vocab_size: rng.random_range(3..=61),
+        vocab_size: rng.random_range(3..=limits.vocabulary),
         hidden_size: d,
-        intermediate_size: rng.random_range(1..=70),
+        intermediate_size: limits.grain * rng.random_range(1..=limits.intermediate),
         num_attention_heads: kv * group,
         num_key_value_heads: kv,
         rms_norm_eps: 1e-5,

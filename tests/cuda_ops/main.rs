@@ -1,7 +1,6 @@
 //! Every kernel through the raw layer, against f64: at most twice the error of a naive implementation in the same storage type, plus a
 //! stated floor. Padding and workspace are NaN, what lies around an output must stay what it was, allocations are exactly as
 //! large as the parameters say. Runs on whatever `libcuda` is found: a GPU, or the simulated device (`tools/gpusim.sh`).
-#![cfg(feature = "cuda")]
 
 mod device;
 mod head;
