@@ -33,14 +33,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         (0..vocabulary * width).map(|i| (hash(i) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect();
     let x: Vec<f32> = (0..rows).flat_map(|i| embedding[(100 * i + 7) * width..][..width].to_vec()).collect();
     let weight: Vec<u16> = embedding.iter().map(|&w| bf16::from_f32(w).to_bits()).collect();
-    // A draw is 40 bytes: greedy is temperature 0, and nothing is forced.
-    let draws: Vec<u64> = (0..rows).flat_map(|_| [0, 0, u64::from(u32::MAX) << 32, 0, 0]).collect();
-    assert_eq!(draws.len() * 8, rows * size_of::<photon_draw>());
+    let greedy = photon_draw {
+        seed: 0,
+        position: 0,
+        sequence: 0,
+        forced: u32::MAX, // nothing is
+        temperature: 0.0,
+        top_p: 1.0,
+        min_p: 0.0,
+        top_k: 0,
+    };
 
     let x = stream.clone_htod(&x)?;
     let gain = stream.clone_htod(&vec![1.0f32; width])?;
     let weight = stream.clone_htod(&weight)?;
-    let draws = stream.clone_htod(&draws)?;
+    let draws = stream.clone_htod(&vec![greedy; rows])?;
     let normed: CudaSlice<f32> = stream.alloc_zeros(rows * width)?;
     let logits: CudaSlice<f32> = stream.alloc_zeros(rows * vocabulary)?;
     let ids: CudaSlice<u32> = stream.alloc_zeros(rows)?;

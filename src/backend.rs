@@ -101,6 +101,12 @@ impl Heads {
     }
 }
 
+/// The angles by which one position turns the pairs of a head: `theta^(-2 i / head_dim)`. Backends keep sines and cosines of
+/// their multiples, each in its own layout.
+pub(crate) fn rotary_frequencies(theta: f64, head_dim: usize) -> Vec<f64> {
+    (0..head_dim / 2).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect()
+}
+
 /// What a linear map is for. A backend may keep its outputs in the order that suits the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Layout {

@@ -1,5 +1,11 @@
 //! Checks of arguments: each failure names the argument, its value and what was expected.
 
+mod pass;
+mod tokens;
+
+pub(crate) use pass::{Chunks, Sequence, Stored, commit, geometry, pass, room};
+pub(crate) use tokens::{draws, targets};
+
 use crate::backend::RowMap;
 use crate::error::{Error, Result};
 

@@ -6,7 +6,7 @@
 use std::process::{Command, ExitCode};
 
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DeviceRepr, ValidAsZeroBits};
-use photon_kernels::cuda::raw::{Kernels, Storage, local_heads, shape};
+use photon_kernels::cuda::raw::{Kernels, Storage, blocked_kv, flat_kv, local_heads, shape};
 use photon_kernels::cuda::sys::*;
 use serde_json::Value;
 
@@ -200,18 +200,7 @@ fn local(bench: &Bench) {
     let params = photon_local_attention_params {
         query: bench.at(&packed) as *const _,
         query_stride: width as i64,
-        kv: photon_kv {
-            base: bench.at(&packed) as *mut _,
-            sequences: std::ptr::null(),
-            blocks: std::ptr::null(),
-            blocks_pitch: 0,
-            slot_stride: (window * width) as i64,
-            block_stride: (PHOTON_KV_BLOCK as usize * width) as i64,
-            unit_stride: width as i64,
-            head_stride: DIM as i64,
-            value_offset: (HEADS * DIM) as i64,
-            offset: (HEADS * DIM) as i64,
-        },
+        kv: flat_kv(bench.at(&packed) as *mut _, HEADS * DIM, window * width, width, DIM, HEADS * DIM),
         out: bench.at(&out) as *mut _,
         out_stride: (HEADS * DIM) as i64,
         slots: slots as i32,
@@ -247,18 +236,7 @@ fn decode(bench: &Bench) {
     let params = photon_stream_attention_params {
         query: bench.at(&query) as *const _,
         query_stride: (HEADS * DIM) as i64,
-        kv: photon_kv {
-            base: bench.at(&cache) as *mut _,
-            sequences: std::ptr::null(),
-            blocks: std::ptr::null(),
-            blocks_pitch: 0,
-            slot_stride: 0,
-            block_stride: block as i64,
-            unit_stride: width as i64,
-            head_stride: (PHOTON_KV_BLOCK as usize * width) as i64,
-            value_offset: (HEADS * PHOTON_KV_BLOCK as usize * width) as i64,
-            offset: 0,
-        },
+        kv: photon_kv { base: bench.at(&cache) as *mut _, ..blocked_kv(1, HEADS, DIM, 0) },
         out: bench.at(&out) as *mut _,
         out_stride: (HEADS * DIM) as i64,
         first_row: bench.at(&first_row) as *const u32,
@@ -310,15 +288,8 @@ fn append(bench: &Bench) {
         query_stride: (HEADS * DIM) as i64,
         kv: photon_kv {
             base: bench.at(&cache) as *mut _,
-            sequences: std::ptr::null(),
-            blocks: std::ptr::null(),
-            blocks_pitch: 0,
             slot_stride: block as i64,
-            block_stride: block as i64,
-            unit_stride: width as i64,
-            head_stride: (PHOTON_KV_BLOCK as usize * width) as i64,
-            value_offset: (HEADS * PHOTON_KV_BLOCK as usize * width) as i64,
-            offset: 0,
+            ..blocked_kv(1, HEADS, DIM, 0)
         },
         units: photon_units { slot: std::ptr::null(), unit: std::ptr::null(), rows: 1, first: 7 },
         angles: bench.at(&angles) as *const f32,

@@ -133,16 +133,5 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
         photon_stream_attention_decode_##DTYPE##_d##DIM(const __grid_constant__ photon_stream_attention_params p) {  \
         decode<T, DIM>(p);                                                                                            \
     }
-#define DIMS(DTYPE, T)    \
-    DECODE(DTYPE, T, 32)  \
-    DECODE(DTYPE, T, 40)  \
-    DECODE(DTYPE, T, 48)  \
-    DECODE(DTYPE, T, 52)  \
-    DECODE(DTYPE, T, 56)  \
-    DECODE(DTYPE, T, 60)  \
-    DECODE(DTYPE, T, 64)  \
-    DECODE(DTYPE, T, 80)  \
-    DECODE(DTYPE, T, 96)  \
-    DECODE(DTYPE, T, 128)
-DIMS(bf16, __nv_bfloat16)
-DIMS(f16, __half)
+PHOTON_HEAD_DIMS(DECODE, bf16, __nv_bfloat16)
+PHOTON_HEAD_DIMS(DECODE, f16, __half)

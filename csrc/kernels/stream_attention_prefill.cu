@@ -96,16 +96,5 @@ template <class T, int Dim> __device__ __forceinline__ void prefill(const photon
         photon_stream_attention_prefill_##DTYPE##_d##DIM(const __grid_constant__ photon_stream_attention_params p) {  \
         prefill<T, DIM>(p);                                                                                            \
     }
-#define DIMS(DTYPE, T)     \
-    PREFILL(DTYPE, T, 32)  \
-    PREFILL(DTYPE, T, 40)  \
-    PREFILL(DTYPE, T, 48)  \
-    PREFILL(DTYPE, T, 52)  \
-    PREFILL(DTYPE, T, 56)  \
-    PREFILL(DTYPE, T, 60)  \
-    PREFILL(DTYPE, T, 64)  \
-    PREFILL(DTYPE, T, 80)  \
-    PREFILL(DTYPE, T, 96)  \
-    PREFILL(DTYPE, T, 128)
-DIMS(bf16, __nv_bfloat16)
-DIMS(f16, __half)
+PHOTON_HEAD_DIMS(PREFILL, bf16, __nv_bfloat16)
+PHOTON_HEAD_DIMS(PREFILL, f16, __half)

@@ -9,6 +9,19 @@
 #include "reduce.cuh"
 #include "units.cuh"
 
+// The head widths that stream attention is compiled for; HEAD_DIMS in src/cuda/raw has the same.
+#define PHOTON_HEAD_DIMS(KERNEL, DTYPE, T) \
+    KERNEL(DTYPE, T, 32)                   \
+    KERNEL(DTYPE, T, 40)                   \
+    KERNEL(DTYPE, T, 48)                   \
+    KERNEL(DTYPE, T, 52)                   \
+    KERNEL(DTYPE, T, 56)                   \
+    KERNEL(DTYPE, T, 60)                   \
+    KERNEL(DTYPE, T, 64)                   \
+    KERNEL(DTYPE, T, 80)                   \
+    KERNEL(DTYPE, T, 96)                   \
+    KERNEL(DTYPE, T, 128)
+
 namespace photon {
 
 constexpr int KEYS = PHOTON_KEY_STEP;

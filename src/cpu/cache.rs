@@ -2,7 +2,7 @@
 
 use super::memory::Aligned;
 use crate::backend::{Heads, KvCache};
-use crate::check;
+use crate::check::{self, Chunks, Sequence, Stored};
 use crate::checkpoint::Dtype;
 use crate::error::{Error, Result};
 
@@ -31,10 +31,6 @@ impl CpuCache {
             _ => Store::F32(Aligned::zeroed(len)?),
         };
         Ok(CpuCache { layers, heads, len: 0, capacity, store })
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
     }
 
     /// First element of a head's keys (`value = 0`) or values (1).
@@ -115,6 +111,26 @@ impl KvCache for CpuCache {
     }
 }
 
+impl Stored for CpuCache {
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn heads(&self) -> Heads {
+        self.heads
+    }
+}
+
+impl Sequence for CpuCache {
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn advance(&mut self, units: usize) {
+        self.len += units;
+    }
+}
+
 /// Keys and values of the live chunks of one local decoder, as `[layer][slot][row][k | v]`.
 pub struct CpuLocal {
     pub(crate) layers: usize,
@@ -133,5 +149,25 @@ impl CpuLocal {
     /// First element of a row.
     pub(crate) fn row(&self, layer: usize, slot: usize, row: usize) -> usize {
         ((layer * self.slots + slot) * self.window + row) * 2 * self.heads.kv_width()
+    }
+}
+
+impl Stored for CpuLocal {
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn heads(&self) -> Heads {
+        self.heads
+    }
+}
+
+impl Chunks for CpuLocal {
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn window(&self) -> usize {
+        self.window
     }
 }

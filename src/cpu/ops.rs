@@ -100,12 +100,12 @@ impl Backend for CpuBackend {
     }
 
     fn cache(&self, layers: usize, heads: Heads, capacity: usize) -> Result<CpuCache> {
-        super::stack::geometry(heads)?;
+        check::geometry(heads)?;
         CpuCache::new(self.dtype, layers, heads, capacity)
     }
 
     fn local(&self, layers: usize, heads: Heads, slots: usize, window: usize) -> Result<CpuLocal> {
-        super::stack::geometry(heads)?;
+        check::geometry(heads)?;
         CpuLocal::new(layers, heads, slots, window)
     }
 
@@ -231,23 +231,7 @@ impl Backend for CpuBackend {
     }
 
     fn commit(&self, attention: &mut Attention<'_, Self>) -> Result<()> {
-        let Attention::Stream { caches, lanes, rows } = attention else { return Ok(()) };
-        check::equal("number of lanes", lanes.len(), rows.len(), "that of entries in rows")?;
-        check::ascending("lanes", lanes, caches.len())?;
-        for (&lane, rows) in lanes.iter().zip(*rows) {
-            let cache = &caches[lane];
-            if cache.len.checked_add(*rows).is_none_or(|len| len > cache.capacity()) {
-                return Err(Error::argument(format!(
-                    "cache {lane} has room for {} units; {} and {rows} more were never appended",
-                    cache.capacity(),
-                    cache.len
-                )));
-            }
-        }
-        for (&lane, rows) in lanes.iter().zip(*rows) {
-            caches[lane].len += rows;
-        }
-        Ok(())
+        check::commit(attention)
     }
 
     fn project_add(&self, linear: &CpuLinear, h: &CpuBuffer, n: usize, x: &mut CpuBuffer) -> Result<()> {
@@ -344,17 +328,7 @@ impl Backend for CpuBackend {
         let n = draws.len();
         check::rows("h", h.0.len(), from, n, head.inputs, head.inputs)?;
         check::rows("ids", ids.0.len(), to, n, 1, 1)?;
-        for draw in draws {
-            draw.sampling.validate()?;
-            if let Some(id) = draw.forced
-                && id as usize >= head.outputs
-            {
-                return Err(Error::argument(format!(
-                    "forced token id {id} is not in the vocabulary of {}",
-                    head.outputs
-                )));
-            }
-        }
+        check::draws(draws, head.outputs)?;
         for (i, draw) in draws.iter().enumerate() {
             if let Some(id) = draw.forced {
                 ids.0[to.at(i)] = id;
@@ -393,12 +367,7 @@ impl Backend for CpuBackend {
         let n = targets.len();
         check::rows("h", h.0.len(), from, n, head.inputs, head.inputs)?;
         check::holds("out", out.len(), n)?;
-        if let Some(id) = targets.iter().find(|&&id| id != u32::MAX && id as usize >= head.outputs) {
-            return Err(Error::argument(format!(
-                "target token id {id} is not in the vocabulary of {}",
-                head.outputs
-            )));
-        }
+        check::targets(targets, head.outputs)?;
         out[..n].fill(0.0);
         self.operations.with(|scratch| {
             scratch.indices.clear();

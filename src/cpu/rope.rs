@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::backend::rotary_frequencies;
 use crate::error::{Error, Result};
 
 /// Cosines and sines of positions `0..len`.
@@ -53,8 +54,7 @@ impl Ropes {
             .try_reserve_exact(len.saturating_mul(head_dim))
             .map_err(|_| Error::Backend(format!("no memory for the rotary angles of {len} positions")))?;
         // Where the table is made, the powers cost more than all sines and cosines.
-        let frequencies: Vec<f64> =
-            (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+        let frequencies = rotary_frequencies(theta, head_dim);
         for position in 0..len {
             let angles = frequencies.iter().map(|frequency| position as f64 * frequency);
             values.extend(angles.clone().map(|angle| angle.cos() as f32));

@@ -13,82 +13,6 @@ use crate::backend::{Attention, Heads, RowMap};
 use crate::check;
 use crate::error::{Error, Result};
 
-/// A geometry must be possible.
-pub(super) fn geometry(heads: Heads) -> Result<()> {
-    check::positive("heads.query", heads.query)?;
-    check::positive("heads.kv", heads.kv)?;
-    if !heads.query.is_multiple_of(heads.kv) {
-        return Err(Error::argument(format!(
-            "heads.query is {}; it must be a multiple of heads.kv, which is {}",
-            heads.query, heads.kv
-        )));
-    }
-    if heads.head_dim == 0 || !heads.head_dim.is_multiple_of(2) {
-        return Err(Error::argument(format!(
-            "heads.head_dim is {}; it must be even and positive",
-            heads.head_dim
-        )));
-    }
-    check::product("a packed row", &[heads.query, 3, heads.head_dim]).map(drop)
-}
-
-/// The pass must fit its `n` rows, the layer and the geometry.
-fn validate(heads: Heads, n: usize, layer: usize, attention: &Attention<'_, CpuBackend>) -> Result<()> {
-    geometry(heads)?;
-    let layers = |name: &str, layers: usize| {
-        if layer < layers {
-            return Ok(());
-        }
-        Err(Error::argument(format!("layer is {layer}; {name} has {layers} layers")))
-    };
-    let same = |name: &str, has: Heads| {
-        if has == heads {
-            return Ok(());
-        }
-        Err(Error::argument(format!("heads is {heads:?}; {name} was made for {has:?}")))
-    };
-    match attention {
-        Attention::Stream { caches, lanes, rows } => {
-            check::equal("number of lanes", lanes.len(), rows.len(), "that of entries in rows")?;
-            check::ascending("lanes", lanes, caches.len())?;
-            let mut total = 0usize;
-            for (&lane, &rows) in lanes.iter().zip(*rows) {
-                let cache = &caches[lane];
-                check::positive("rows of a sequence", rows)?;
-                total = total.saturating_add(rows);
-                layers("the cache", cache.layers)?;
-                same("the cache", cache.heads)?;
-            }
-            check::equal("n", n, total, "the sum of rows")
-        }
-        Attention::Chunks { window } => {
-            check::positive("window", *window)?;
-            if n.is_multiple_of(*window) {
-                return Ok(());
-            }
-            Err(Error::argument(format!("n is {n}; it must be a multiple of window, which is {window}")))
-        }
-        Attention::Step { local, position, rows } => {
-            check::positive("rows", *rows)?;
-            layers("local", local.layers)?;
-            same("local", local.heads)?;
-            if position.checked_add(*rows).is_none_or(|end| end > local.window) {
-                return Err(Error::argument(format!(
-                    "position is {position} with {rows} rows; the window of local is {}",
-                    local.window
-                )));
-            }
-            if !n.is_multiple_of(*rows) || n / *rows > local.slots {
-                return Err(Error::argument(format!(
-                    "n is {n}; it must be a multiple of rows, {rows}, for at most {} chunks",
-                    local.slots
-                )));
-            }
-            Ok(())
-        }
-    }
-}
-
 /// Calls `work(row, sequence, row within the sequence)` for a range of the rows of a ragged batch.
 fn ragged(rows: &[usize], range: std::ops::Range<usize>, mut work: impl FnMut(usize, usize, usize)) {
     let mut first = 0;
@@ -115,7 +39,7 @@ impl CpuBackend {
         attention: &mut Attention<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<()> {
-        validate(heads, n, layer, attention)?;
+        check::pass(heads, n, layer, attention)?;
         let width = heads.packed();
         check::equal("outputs of linear", linear.outputs, width, "the width of packed heads")?;
         check::rows("x", x.0.len(), RowMap::DENSE, n, linear.inputs, linear.inputs)?;
@@ -210,7 +134,7 @@ impl CpuBackend {
         attention: &mut Attention<'_, Self>,
         out: &mut CpuBuffer,
     ) -> Result<()> {
-        validate(heads, n, layer, attention)?;
+        check::pass(heads, n, layer, attention)?;
         let (width, out_width, group) = (heads.packed(), heads.query_width(), heads.query / heads.kv);
         check::rows("packed", packed.0.len(), RowMap::DENSE, n, width, width)?;
         check::rows("out", out.0.len(), RowMap::DENSE, n, out_width, out_width)?;
@@ -293,11 +217,7 @@ impl CpuBackend {
                 let mut blocks = 0;
                 for (&lane, &rows) in lanes.iter().zip(*rows) {
                     let cache = &caches[lane];
-                    if cache.len.saturating_add(rows) > cache.capacity() {
-                        return Err(Error::argument(
-                            "attention: the cache has no room for the new rows; qkv comes before attend",
-                        ));
-                    }
+                    check::room(cache, rows)?;
                     cost = cost.saturating_add(rows * (cache.len + rows) * out_width / 8);
                     let seen = rows * cache.len + rows * (rows + 1) / 2;
                     self.count(

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 /// What lies around an output: a NaN that no computation makes.
 pub const SENTINEL: u32 = 0x7fc5_a5a5;
-pub const SENTINEL_HALF: u16 = 0x7fa5;
+pub const SENTINEL_HALF: u16 = 0x7fe5;
 
 pub struct Device {
     pub kernels: Kernels,
@@ -51,14 +51,17 @@ pub struct Memory<T> {
     stream: Arc<CudaStream>,
 }
 
-impl<T: DeviceRepr + Clone + Default> Memory<T> {
+impl<T> Memory<T> {
     /// The address of element `at`.
     pub fn at(&self, at: usize) -> *mut T {
         assert!(at <= self.data.len());
         (self.data.device_ptr(&self.stream).0 as *mut T).wrapping_add(at)
     }
 
-    pub fn download(&self) -> Vec<T> {
+    pub fn download(&self) -> Vec<T>
+    where
+        T: DeviceRepr,
+    {
         let values = self.stream.clone_dtoh(&self.data).expect("a copy");
         self.stream.synchronize().expect("no error of the kernels");
         values

@@ -45,27 +45,14 @@ fn tokens_are_those_that_the_host_draws_from_the_same_logits() {
                 forced: (i % 8 == 5).then(|| rng.random_range(0..vocabulary as u32)),
             })
             .collect();
-        let packed: Vec<u64> = draws
-            .iter()
-            .flat_map(|d| {
-                let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-                let s = d.sampling;
-                [
-                    s.seed,
-                    d.position,
-                    two(d.sequence, d.forced.unwrap_or(u32::MAX)),
-                    two(s.temperature.to_bits(), s.top_p.to_bits()),
-                    two(s.min_p.to_bits(), s.top_k as u32),
-                ]
-            })
-            .collect();
+        let packed: Vec<photon_draw> = draws.iter().map(photon_draw::from).collect();
         let flat: Vec<f32> = rows.concat();
         let (device_logits, device_draws) =
             (Matrix::f32(&device, &flat, vocabulary, vocabulary + 3), device.upload(&packed));
         let ids = device.upload(&vec![u32::MAX; m]);
         let params = photon_sample_params {
             logits: device_logits.start(),
-            draws: device_draws.at(0) as *const _,
+            draws: device_draws.at(0),
             ids: ids.at(0),
             to: DENSE,
             logits_stride: device_logits.pitch as i64,

@@ -1,6 +1,6 @@
 //! local_attention.
 
-use photon_kernels::cuda::raw::{Storage, local_heads};
+use photon_kernels::cuda::raw::{Storage, flat_kv, local_heads};
 use photon_kernels::cuda::sys::*;
 use rand::RngExt;
 
@@ -70,17 +70,8 @@ fn chunks_and_steps_of_every_window_and_head_width_err_at_most_twice_as_much_as_
             }
         }
         let device_buffer = Matrix::half(&device, storage, &buffer, row, row);
-        let flat = |base: *mut u16, slot: usize, unit: usize, value: usize, offset: usize| photon_kv {
-            base: base.cast(),
-            sequences: std::ptr::null(),
-            blocks: std::ptr::null(),
-            blocks_pitch: 0,
-            slot_stride: slot as i64,
-            block_stride: (PHOTON_KV_BLOCK as usize * unit) as i64,
-            unit_stride: unit as i64,
-            head_stride: dim as i64,
-            value_offset: value as i64,
-            offset: offset as i64,
+        let flat = |base: *mut u16, slot: usize, unit: usize, value: usize, offset: usize| {
+            flat_kv(base.cast(), offset, slot, unit, dim, value)
         };
         let kv_layout = if step {
             flat(device_buffer.start(), 2 * window * row, row, window * row, 0)

@@ -1,6 +1,6 @@
 //! project, proj_residual, gate_up_swiglu and qkv_rope_append.
 
-use photon_kernels::cuda::raw::{Storage, shape};
+use photon_kernels::cuda::raw::{Storage, blocked_kv, shape};
 use photon_kernels::cuda::sys::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -292,15 +292,9 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
         let table = device.upload(&order);
         let kv_layout = photon_kv {
             base: cache.start().cast(),
-            sequences: std::ptr::null(),
             blocks: table.at(0),
             blocks_pitch: blocks as i64,
-            slot_stride: 0,
-            block_stride: block as i64,
-            unit_stride: width as i64,
-            head_stride: (PHOTON_KV_BLOCK as usize * width) as i64,
-            value_offset: (kv * PHOTON_KV_BLOCK as usize * width) as i64,
-            offset: 0,
+            ..blocked_kv(1, kv, dim, 0)
         };
         let params = photon_qkv_params {
             product: case.product(false),

@@ -1,6 +1,6 @@
 //! stream_attention.
 
-use photon_kernels::cuda::raw::{Storage, stream_decodes, stream_partial};
+use photon_kernels::cuda::raw::{Storage, blocked_kv, stream_decodes, stream_partial};
 use photon_kernels::cuda::sys::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -119,18 +119,7 @@ impl Batch {
         let params = photon_stream_attention_params {
             query: query.start() as *const _,
             query_stride: query.pitch as i64,
-            kv: photon_kv {
-                base: std::ptr::null_mut(),
-                sequences: sequences.at(0) as *const _,
-                blocks: std::ptr::null(),
-                blocks_pitch: 0,
-                slot_stride: 0,
-                block_stride: block as i64,
-                unit_stride: width as i64,
-                head_stride: (BLOCK * width) as i64,
-                value_offset: (kv * BLOCK * width) as i64,
-                offset: 0,
-            },
+            kv: photon_kv { sequences: sequences.at(0) as *const _, ..blocked_kv(1, kv, dim, 0) },
             out: out.start().cast(),
             out_stride: out.pitch as i64,
             first_row: first_rows.at(0),

@@ -1,10 +1,9 @@
 //! `qkv_rope_append`, `local_attention` and `stream_attention`.
 
-use super::cache::local_layout;
 use super::device::{CudaBackend, Rope, Scratch, failed, refused};
 use super::linear::{CudaLinear, DENSE};
 use super::memory::{CudaBuffer, small};
-use crate::backend::{Attention, Heads, Layout, RowMap};
+use crate::backend::{Attention, Heads, Layout, RowMap, rotary_frequencies};
 use crate::check;
 use crate::cuda::raw;
 use crate::cuda::sys::{
@@ -15,69 +14,20 @@ use crate::error::{Error, Result};
 
 type Rows<'a> = Attention<'a, CudaBackend>;
 
-/// The arguments of a pass must fit each other.
+/// The arguments of a pass must fit each other, and chunks the kernel.
 fn validate(heads: Heads, n: usize, layer: usize, attention: &Rows<'_>) -> Result<()> {
-    let layers = |name: &str, layers: usize| {
-        if layer < layers {
-            return Ok(());
-        }
-        Err(Error::argument(format!("layer is {layer}; {name} has {layers} layers")))
+    check::pass(heads, n, layer, attention)?;
+    let window = match attention {
+        Attention::Stream { .. } => return Ok(()),
+        Attention::Chunks { window } => *window,
+        Attention::Step { local, .. } => local.window,
     };
-    let same = |name: &str, has: Heads| {
-        if has == heads {
-            return Ok(());
-        }
-        Err(Error::argument(format!("heads is {heads:?}; {name} was made for {has:?}")))
-    };
-    let short = |window: usize| {
-        if window <= PHOTON_MAX_WINDOW as usize {
-            return Ok(());
-        }
-        Err(Error::Unsupported(format!(
+    if window > PHOTON_MAX_WINDOW as usize {
+        return Err(Error::Unsupported(format!(
             "a chunk has {window} rows; on CUDA R + C - 1 is at most {PHOTON_MAX_WINDOW}"
-        )))
-    };
-    match attention {
-        Attention::Stream { caches, lanes, rows } => {
-            check::equal("number of lanes", lanes.len(), rows.len(), "that of entries in rows")?;
-            check::ascending("lanes", lanes, caches.len())?;
-            let mut total = 0usize;
-            for (&lane, &rows) in lanes.iter().zip(*rows) {
-                check::positive("rows of a sequence", rows)?;
-                total = total.saturating_add(rows);
-                layers("the cache", caches[lane].layers)?;
-                same("the cache", caches[lane].heads)?;
-            }
-            check::equal("n", n, total, "the sum of rows")
-        }
-        Attention::Chunks { window } => {
-            check::positive("window", *window)?;
-            short(*window)?;
-            if n.is_multiple_of(*window) {
-                return Ok(());
-            }
-            Err(Error::argument(format!("n is {n}; it must be a multiple of window, which is {window}")))
-        }
-        Attention::Step { local, position, rows } => {
-            check::positive("rows", *rows)?;
-            layers("local", local.layers)?;
-            same("local", local.heads)?;
-            short(local.window)?;
-            if position.checked_add(*rows).is_none_or(|end| end > local.window) {
-                return Err(Error::argument(format!(
-                    "position is {position} with {rows} rows; local has a window of {}",
-                    local.window
-                )));
-            }
-            if !n.is_multiple_of(*rows) || n / *rows > local.slots {
-                return Err(Error::argument(format!(
-                    "n is {n}; it must be {rows} rows for each of at most {} chunks",
-                    local.slots
-                )));
-            }
-            Ok(())
-        }
+        )));
     }
+    Ok(())
 }
 
 impl CudaBackend {
@@ -93,9 +43,7 @@ impl CudaBackend {
         // Doubling keeps a growing context from paying for its table at each step.
         let old = found.map_or(0, |at| 2 * scratch.ropes[at].positions);
         let positions = positions.max(old).max(256);
-        let half = head_dim / 2;
-        let frequencies: Vec<f64> =
-            (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+        let frequencies = rotary_frequencies(theta, head_dim);
         let mut values = Vec::new();
         values.try_reserve_exact(check::product("the rotary angles", &[positions, head_dim])?).map_err(
             |_| Error::OutOfMemory(format!("the host, for the rotary angles of {positions} positions")),
@@ -218,11 +166,7 @@ impl CudaBackend {
             }
             Attention::Stream { caches, lanes, rows } => {
                 for (&lane, &rows) in lanes.iter().zip(*rows) {
-                    if caches[lane].len.saturating_add(rows) > caches[lane].capacity() {
-                        return Err(Error::argument(
-                            "attention: the cache has no room for the new rows; qkv comes before attend",
-                        ));
-                    }
+                    check::room(&caches[lane], rows)?;
                 }
                 let mut scratch = self.scratch();
                 let scratch = &mut *scratch;
@@ -304,32 +248,13 @@ impl CudaBackend {
         unsafe { self.kernels.local_attention(self.raw_stream()?, self.storage, &params) }
             .map_err(refused("attend"))
     }
-
-    pub(crate) fn advance(&self, attention: &mut Rows<'_>) -> Result<()> {
-        let Attention::Stream { caches, lanes, rows } = attention else { return Ok(()) };
-        check::equal("number of lanes", lanes.len(), rows.len(), "that of entries in rows")?;
-        check::ascending("lanes", lanes, caches.len())?;
-        for (&lane, rows) in lanes.iter().zip(*rows) {
-            let cache = &caches[lane];
-            if cache.len.checked_add(*rows).is_none_or(|len| len > cache.capacity()) {
-                return Err(Error::argument(format!(
-                    "cache {lane} has room for {} units; {} and {rows} more were never appended",
-                    cache.capacity(),
-                    cache.len
-                )));
-            }
-        }
-        for (&lane, rows) in lanes.iter().zip(*rows) {
-            caches[lane].len += rows;
-        }
-        Ok(())
-    }
 }
 
 /// Keys and values in the packed rows of a pass over whole chunks.
 fn packed_layout(packed: u64, heads: Heads, window: usize) -> photon_kv {
     let width = heads.packed();
-    local_layout(packed, window * width, width, heads.head_dim, heads.kv_width()).at(heads.query_width())
+    let keys = heads.query_width();
+    raw::flat_kv(packed as *mut _, keys, window * width, width, heads.head_dim, heads.kv_width())
 }
 
 fn scale(heads: Heads) -> f32 {

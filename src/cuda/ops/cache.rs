@@ -6,8 +6,9 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 
 use super::device::{CudaBackend, failed};
 use crate::backend::{Heads, KvCache};
-use crate::check;
-use crate::cuda::sys::{PHOTON_KV_BLOCK, photon_kv};
+use crate::check::{self, Chunks, Sequence, Stored};
+use crate::cuda::raw::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
+use crate::cuda::sys::photon_kv;
 use crate::error::{Error, Result};
 
 /// Keys and values of one sequence through the layers of one stack.
@@ -23,24 +24,13 @@ pub struct CudaCache {
     stream: Arc<CudaStream>,
 }
 
-const BLOCK: usize = PHOTON_KV_BLOCK as usize;
-
-/// Elements of a stored head.
-fn width(heads: Heads) -> usize {
-    heads.head_dim.next_multiple_of(8)
-}
-
-/// Elements of a block through all layers.
-fn block(layers: usize, heads: Heads) -> usize {
-    layers * 2 * heads.kv * BLOCK * width(heads)
-}
-
 impl CudaBackend {
     pub(crate) fn new_cache(&self, layers: usize, heads: Heads, capacity: usize) -> Result<CudaCache> {
         check::positive("layers", layers)?;
         geometry(heads)?;
-        let blocks = capacity.div_ceil(BLOCK);
-        let len = check::product("cache", &[blocks, layers, 2, heads.kv, BLOCK, width(heads)])?;
+        let blocks = capacity.div_ceil(KV_BLOCK);
+        let len =
+            check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, kv_width(heads.head_dim)])?;
         let data = self.zeros(len)?;
         Ok(CudaCache { data, layers, heads, len: 0, blocks, stream: self.stream.clone() })
     }
@@ -59,37 +49,31 @@ impl CudaBackend {
     }
 }
 
-fn geometry(heads: Heads) -> Result<()> {
-    if heads.kv == 0
-        || !heads.query.is_multiple_of(heads.kv)
-        || heads.head_dim == 0
-        || !heads.head_dim.is_multiple_of(4)
-    {
+/// A geometry must be possible, and one of those that the kernels have.
+pub(super) fn geometry(heads: Heads) -> Result<()> {
+    check::geometry(heads)?;
+    if !heads.head_dim.is_multiple_of(4) {
         return Err(Error::Unsupported(format!(
-            "heads are {heads:?}; on CUDA kv must divide query and head_dim be a multiple of 4"
+            "heads.head_dim is {}; on CUDA it must be a multiple of 4",
+            heads.head_dim
         )));
     }
     Ok(())
 }
 
 impl CudaCache {
-    /// Units that fit the allocation.
-    pub(super) fn capacity(&self) -> usize {
-        self.blocks * BLOCK
-    }
-
     /// Makes room for `len` units in all; growing without being asked goes by half, so that it stays rare.
     pub(super) fn ensure(&mut self, len: usize) -> Result<()> {
         if len > self.capacity() {
-            self.resize(len.div_ceil(BLOCK).max(self.blocks + self.blocks / 2))?;
+            self.resize(len.div_ceil(KV_BLOCK).max(self.blocks + self.blocks / 2))?;
         }
         Ok(())
     }
 
     fn resize(&mut self, blocks: usize) -> Result<()> {
-        let len = check::product("cache", &[blocks, block(self.layers, self.heads)])?;
+        let len = check::product("cache", &[blocks, self.block()])?;
         let mut data: CudaSlice<u16> = self.stream.alloc_zeros(len).map_err(failed)?;
-        let used = self.len.div_ceil(BLOCK) * block(self.layers, self.heads);
+        let used = self.len.div_ceil(KV_BLOCK) * self.block();
         if used > 0 {
             let mut start = data.slice_mut(0..used);
             self.stream.memcpy_dtod(&self.data.slice(0..used), &mut start).map_err(failed)?;
@@ -103,20 +87,16 @@ impl CudaCache {
         self.data.device_ptr(&self.stream).0
     }
 
+    /// Elements of a block.
+    fn block(&self) -> usize {
+        kv_block(self.layers, self.heads.kv, self.heads.head_dim)
+    }
+
     /// How caches of this shape lie, `sequences` being the addresses of a batch's.
     pub(super) fn layout(&self, layer: usize, sequences: u64) -> photon_kv {
-        let (width, kv) = (width(self.heads), self.heads.kv);
         photon_kv {
-            base: std::ptr::null_mut(),
             sequences: sequences as *const _,
-            blocks: std::ptr::null(),
-            blocks_pitch: 0,
-            slot_stride: 0,
-            block_stride: block(self.layers, self.heads) as i64,
-            unit_stride: width as i64,
-            head_stride: (BLOCK * width) as i64,
-            value_offset: (kv * BLOCK * width) as i64,
-            offset: (layer * 2 * kv * BLOCK * width) as i64,
+            ..blocked_kv(self.layers, self.heads.kv, self.heads.head_dim, layer)
         }
     }
 }
@@ -140,13 +120,33 @@ impl KvCache for CudaCache {
             .checked_add(additional)
             .ok_or_else(|| Error::argument(format!("additional is {additional}: beyond any memory")))?;
         if wanted > self.capacity() {
-            self.resize(wanted.div_ceil(BLOCK))?;
+            self.resize(wanted.div_ceil(KV_BLOCK))?;
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        self.blocks * block(self.layers, self.heads) * size_of::<u16>()
+        self.blocks * self.block() * size_of::<u16>()
+    }
+}
+
+impl Stored for CudaCache {
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn heads(&self) -> Heads {
+        self.heads
+    }
+}
+
+impl Sequence for CudaCache {
+    fn capacity(&self) -> usize {
+        self.blocks * KV_BLOCK
+    }
+
+    fn advance(&mut self, units: usize) {
+        self.len += units;
     }
 }
 
@@ -163,43 +163,27 @@ pub struct CudaLocal {
 impl CudaLocal {
     pub(super) fn layout(&self, layer: usize, base: u64) -> photon_kv {
         let row = self.heads.kv_width();
-        local_layout(base, self.window * 2 * row, row, self.heads.head_dim, self.window * row).at(layer
-            * self.slots
-            * self.window
-            * 2
-            * row)
+        let slot = 2 * self.window * row;
+        flat_kv(base as *mut _, layer * self.slots * slot, slot, row, self.heads.head_dim, self.window * row)
     }
 }
 
-/// A layout without blocks: units of a slot follow each other.
-pub(super) fn local_layout(
-    base: u64,
-    slot_stride: usize,
-    unit_stride: usize,
-    head_stride: usize,
-    value_offset: usize,
-) -> Flat {
-    Flat(photon_kv {
-        base: base as *mut _,
-        sequences: std::ptr::null(),
-        blocks: std::ptr::null(),
-        blocks_pitch: 0,
-        slot_stride: slot_stride as i64,
-        block_stride: (BLOCK * unit_stride) as i64,
-        unit_stride: unit_stride as i64,
-        head_stride: head_stride as i64,
-        value_offset: value_offset as i64,
-        offset: 0,
-    })
+impl Stored for CudaLocal {
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn heads(&self) -> Heads {
+        self.heads
+    }
 }
 
-/// A layout whose first key is still to be placed.
-pub(super) struct Flat(photon_kv);
+impl Chunks for CudaLocal {
+    fn slots(&self) -> usize {
+        self.slots
+    }
 
-impl Flat {
-    /// The first key lies `offset` elements from the base.
-    pub(super) fn at(mut self, offset: usize) -> photon_kv {
-        self.0.offset = offset as i64;
-        self.0
+    fn window(&self) -> usize {
+        self.window
     }
 }

@@ -8,6 +8,7 @@ use super::memory::Grown;
 use super::plan::StreamPlan;
 use crate::checkpoint::Dtype;
 use crate::cuda::raw::{Kernels, RawError, Storage, Stream};
+use crate::cuda::sys::photon_draw;
 use crate::error::{Error, Result};
 
 /// How a [`CudaBackend`] works.
@@ -42,7 +43,8 @@ pub(super) struct Scratch {
     pub(super) host: Vec<u32>,
     pub(super) places: Vec<usize>,
     pub(super) logits: Grown<f32>,
-    pub(super) draws: Grown<u64>,
+    pub(super) draws: Grown<photon_draw>,
+    pub(super) host_draws: Vec<photon_draw>,
     pub(super) targets: Grown<u32>,
     pub(super) scores: Grown<f32>,
     pub(super) partial: Grown<f32>,

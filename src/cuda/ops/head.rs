@@ -12,32 +12,6 @@ use crate::sampling::Draw;
 /// Rows whose logits are held at once: 33 MB at a vocabulary of 32,000.
 const LOGIT_ROWS: usize = 256;
 
-/// A draw as the kernel reads it, in 64-bit words.
-const DRAW_WORDS: usize = size_of::<photon_draw>() / 8;
-
-fn words(draw: &Draw) -> [u64; DRAW_WORDS] {
-    let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    let s = &draw.sampling;
-    [
-        s.seed,
-        draw.position,
-        two(draw.sequence, draw.forced.unwrap_or(u32::MAX)),
-        two(s.temperature.to_bits(), s.top_p.to_bits()),
-        two(s.min_p.to_bits(), u32::try_from(s.top_k).unwrap_or(u32::MAX)),
-    ]
-}
-
-const _: () = {
-    assert!(
-        std::mem::offset_of!(photon_draw, sequence) == 16 && std::mem::offset_of!(photon_draw, forced) == 20
-    );
-    assert!(
-        std::mem::offset_of!(photon_draw, temperature) == 24
-            && std::mem::offset_of!(photon_draw, top_p) == 28
-    );
-    assert!(std::mem::offset_of!(photon_draw, min_p) == 32 && std::mem::offset_of!(photon_draw, top_k) == 36);
-};
-
 impl CudaBackend {
     pub(crate) fn sample_rows(
         &self,
@@ -52,17 +26,7 @@ impl CudaBackend {
         h.whole("h")?;
         check::rows("h", h.len, from, n, head.inputs, head.inputs)?;
         check::rows("ids", ids.len, to, n, 1, 1)?;
-        for draw in draws {
-            draw.sampling.validate()?;
-            if let Some(id) = draw.forced
-                && id as usize >= head.outputs
-            {
-                return Err(Error::argument(format!(
-                    "forced token id {id} is not in the vocabulary of {}",
-                    head.outputs
-                )));
-            }
-        }
+        check::draws(draws, head.outputs)?;
         // Forced tokens alone need no logits; the kernel does not look at them then.
         let known = draws.iter().all(|draw| draw.forced.is_some());
         let mut scratch = self.scratch();
@@ -71,8 +35,9 @@ impl CudaBackend {
         let [list, to_list] = &mut scratch.lists;
         let from = self.rows(from, n, list, &mut scratch.host)?;
         let to = self.rows(to, n, to_list, &mut scratch.host)?;
-        let all: Vec<u64> = draws.iter().flat_map(words).collect();
-        let draws = scratch.draws.upload(self, &all)?;
+        scratch.host_draws.clear();
+        scratch.host_draws.extend(draws.iter().map(photon_draw::from));
+        let draws = scratch.draws.upload(self, &scratch.host_draws)?;
         let logits = self.address(scratch.logits.at_least(self, n.min(LOGIT_ROWS) * head.outputs)?);
         for first in (0..n).step_by(LOGIT_ROWS) {
             let m = LOGIT_ROWS.min(n - first);
@@ -108,12 +73,7 @@ impl CudaBackend {
         h.whole("h")?;
         check::rows("h", h.len, from, n, head.inputs, head.inputs)?;
         check::holds("out", out.len(), n)?;
-        if let Some(id) = targets.iter().find(|&&id| id != u32::MAX && id as usize >= head.outputs) {
-            return Err(Error::argument(format!(
-                "target token id {id} is not in the vocabulary of {}",
-                head.outputs
-            )));
-        }
+        check::targets(targets, head.outputs)?;
         if n == 0 {
             return Ok(());
         }

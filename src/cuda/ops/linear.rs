@@ -4,6 +4,7 @@ use cudarc::driver::CudaSlice;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::cache::geometry;
 use super::device::{CudaBackend, failed, refused};
 use super::memory::{CudaBuffer, matrix, small};
 use crate::backend::{Layout, LinearSpec, RowMap};
@@ -65,11 +66,7 @@ impl CudaBackend {
         match spec.layout {
             Layout::Qkv(heads) => {
                 check::equal("number of outputs", outputs, heads.packed(), "the width of q, k and v")?;
-                if heads.kv == 0 || heads.query % heads.kv != 0 || heads.head_dim % 4 != 0 {
-                    return Err(Error::Unsupported(format!(
-                        "heads are {heads:?}; on CUDA kv must divide query and head_dim be a multiple of 4"
-                    )));
-                }
+                geometry(heads)?;
             }
             Layout::GateUp if outputs % 2 == 1 => {
                 return Err(Error::argument(format!(
@@ -200,10 +197,7 @@ impl CudaBackend {
         check::rows("out", out.len, to, n, to_width, linear.outputs)?;
         let mut scratch = self.scratch();
         let scratch = &mut *scratch;
-        let mut places = std::mem::take(&mut scratch.places);
-        let apart = check::apart("out", to, n, to_width, linear.outputs, &mut places);
-        scratch.places = places;
-        apart?;
+        check::apart("out", to, n, to_width, linear.outputs, &mut scratch.places)?;
         out.half = None;
         let [list, to_list] = &mut scratch.lists;
         let from = self.rows(from, n, list, &mut scratch.host)?;

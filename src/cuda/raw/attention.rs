@@ -1,5 +1,6 @@
 //! The attention kernels.
 
+use super::kv::kv_width;
 use super::load::MOST_SHARED;
 use super::{HEAD_DIMS, Kernels, RawError, Status, Storage, Stream, require};
 use crate::cuda::sys::{
@@ -40,11 +41,7 @@ fn decode_warps(head_dim: usize) -> usize {
 
 /// Shared memory for the queries of a warp, which stay in registers where a head is not wider than 96.
 fn query_shared(head_dim: usize) -> usize {
-    if head_dim <= 96 { 0 } else { 32 * width(head_dim) }
-}
-
-fn width(head_dim: usize) -> usize {
-    head_dim.next_multiple_of(8)
+    if head_dim <= 96 { 0 } else { 32 * kv_width(head_dim) }
 }
 
 /// Floats of workspace and counters that the kernel for few rows needs, (0, 0) where no head is shared by CTAs.
@@ -60,7 +57,7 @@ pub fn stream_partial(
         return (0, 0);
     }
     let pairs = sequences * kv_heads;
-    (pairs * segments * queries * (width(head_dim) + 2), pairs)
+    (pairs * segments * queries * (kv_width(head_dim) + 2), pairs)
 }
 
 impl Kernels {
@@ -130,7 +127,7 @@ impl Kernels {
         let (group, dim) = ((heads / kv) as usize, dim as usize);
         if !stream_decodes(most_rows, group) {
             let grid = [(most_rows * group).div_ceil(64) as i64, kv, p.sequences.into()];
-            let shared = 3 * 2 * 32 * 2 * width(dim) + 4 * query_shared(dim);
+            let shared = 3 * 2 * 32 * 2 * kv_width(dim) + 4 * query_shared(dim);
             // SAFETY: the caller's promise.
             return unsafe { self.prefill[storage.index()][index].launch(stream, grid, 128, shared, params) };
         }
@@ -150,8 +147,8 @@ impl Kernels {
             "given with so many segments",
         )?;
         let grid = [segments.div_ceil(warps) as i64, kv, p.sequences.into()];
-        let pipeline = warps * (2 * 2 * 32 * 2 * width(dim) + query_shared(dim));
-        let parts = warps * most_rows * group * (width(dim) + 2) * 4;
+        let pipeline = warps * (2 * 2 * 32 * 2 * kv_width(dim) + query_shared(dim));
+        let parts = warps * most_rows * group * (kv_width(dim) + 2) * 4;
         let shared = pipeline.max(parts);
         // SAFETY: the caller's promise.
         unsafe { self.decode[storage.index()][index].launch(stream, grid, 32 * warps as u32, shared, params) }

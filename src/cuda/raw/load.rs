@@ -85,21 +85,19 @@ impl Kernels {
             ])
         };
         let product = |file: &str, name: &str, input: usize| -> Result<[Product; 2], RawError> {
-            let [a, b] = Storage::ALL.map(|storage| {
+            let [bf16, f16] = Storage::ALL.map(|storage| {
                 Product::find(input, |shape| get(file, format!("photon_{name}_{}_{shape}", storage.name())))
             });
-            Ok([a?, b?])
+            Ok([bf16?, f16?])
         };
         let dims = |file: &str| -> Result<[[Function; HEAD_DIMS.len()]; 2], RawError> {
-            let mut all = Vec::with_capacity(2);
+            let mut found = [[Function::NONE; HEAD_DIMS.len()]; 2];
             for storage in Storage::ALL {
-                let mut row = Vec::with_capacity(HEAD_DIMS.len());
-                for dim in HEAD_DIMS {
-                    row.push(get(file, format!("photon_{file}_{}_d{dim}", storage.name()))?);
+                for (place, dim) in found[storage.index()].iter_mut().zip(HEAD_DIMS) {
+                    *place = get(file, format!("photon_{file}_{}_d{dim}", storage.name()))?;
                 }
-                all.push(<[Function; HEAD_DIMS.len()]>::try_from(row).map_err(|_| RawError::Driver(500))?);
             }
-            <[[Function; HEAD_DIMS.len()]; 2]>::try_from(all).map_err(|_| RawError::Driver(500))
+            Ok(found)
         };
         let (f32, half) = (4, 2);
         Ok(Kernels {

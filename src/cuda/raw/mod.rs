@@ -7,20 +7,22 @@
 //! ```no_run
 //! # use photon_kernels::cuda::raw::{Kernels, Storage};
 //! # fn f(stream: *mut std::ffi::c_void, params: photon_kernels::cuda::sys::photon_norm_params) -> Result<(), Box<dyn std::error::Error>> {
-//! // Once, with the device's context current:
+//! // Once. SAFETY: the device's context is current and outlives the kernels.
 //! let kernels = unsafe { Kernels::load()? };
-//! // Then, on any stream of that context:
+//! // SAFETY: what `params` points to is valid until the launch on `stream`, of that context, has run.
 //! unsafe { kernels.rms_norm(stream, &params)? };
 //! # Ok(()) }
 //! ```
 
 mod attention;
+mod kv;
 mod load;
 mod product;
 mod rows;
 
 pub(crate) use attention::segments;
 pub use attention::{local_heads, stream_decodes, stream_partial};
+pub use kv::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
 pub use load::Kernels;
 pub use product::{Shape, shape};
 
@@ -103,6 +105,9 @@ unsafe impl Sync for Function {}
 const MOST_BLOCKS: i64 = 65_535;
 
 impl Function {
+    /// What stands in a table until it is filled.
+    const NONE: Function = Function(std::ptr::null_mut());
+
     /// Launches with one struct of parameters.
     ///
     /// # Safety

@@ -84,11 +84,10 @@ impl Product {
         element: usize,
         get: impl Fn(Shape) -> Result<Function, RawError>,
     ) -> Result<Product, RawError> {
-        let mut shapes = Vec::with_capacity(SHAPES.len());
-        for shape in SHAPES {
-            shapes.push(get(shape)?);
+        let mut shapes = [Function::NONE; SHAPES.len()];
+        for (place, shape) in shapes.iter_mut().zip(SHAPES) {
+            *place = get(shape)?;
         }
-        let shapes = shapes.try_into().map_err(|_| RawError::Driver(500))?;
         Ok(Product { shapes, element })
     }
 
