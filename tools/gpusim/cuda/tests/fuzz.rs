@@ -29,21 +29,6 @@ const CALLBACKS: [(&str, usize); 14] = [
     ("cuGraphExecNodeSetParams", 2),
 ];
 
-type Function = unsafe extern "C" fn(
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-) -> i32;
-
 /// Pages that end before one that cannot be touched, so that a size that is too large is noticed.
 struct Guarded {
     start: usize,
@@ -103,7 +88,7 @@ fn wild_arguments_give_codes() {
         let memory = Guarded::new();
         // SAFETY: the API promises to survive any argument, except function pointers, which are valid or null.
         unsafe {
-            let get = |name: &str| *library.get::<Function>(name.as_bytes()).unwrap();
+            let get = |name: &str| *library.get::<common::Code>(name.as_bytes()).unwrap();
             // A context, a stream, an event, memory and a graph, so that valid handles are among the words.
             let m = memory.start;
             get("cuDevicePrimaryCtxRetain")(m, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);

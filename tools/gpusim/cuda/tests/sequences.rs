@@ -248,21 +248,6 @@ impl World {
     }
 }
 
-type Code = unsafe extern "C" fn(
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-    usize,
-) -> i32;
-
 /// Each thread's call under way, with its number.
 static UNDER_WAY: Mutex<BTreeMap<usize, (u64, String)>> = Mutex::new(BTreeMap::new());
 
@@ -307,7 +292,7 @@ fn play(seed: u64, thread: usize, functions: &[Function], world: &mut World) -> 
         // SAFETY: the API promises to survive any argument that is not a function pointer, and what it writes lies in
         // this memory or is refused.
         let code = unsafe {
-            let call = *library.get::<Code>(function.name.as_bytes()).unwrap();
+            let call = *library.get::<common::Code>(function.name.as_bytes()).unwrap();
             call(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11])
         };
         assert!((0..999).contains(&code), "seed {seed}, step {step}: {} {a:x?}: {code}", function.name);

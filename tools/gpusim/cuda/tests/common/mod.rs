@@ -5,6 +5,23 @@ use std::sync::Once;
 use cudarc::driver::sys;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
+/// Any function of the driver: on this platform one may be called with more arguments than it has.
+#[allow(dead_code)]
+pub type Code = unsafe extern "C" fn(
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+    usize,
+) -> i32;
+
 /// The library, loaded by its path. Its name is libcuda.so.1, so the loader gives it to whoever asks for that.
 pub fn library() -> Library {
     let folder = std::env::current_exe().unwrap();

@@ -390,9 +390,8 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
     let stack = if info.recursive { device.limits().stack_bytes } else { 0 };
     let asks = |(special, ..): &(Special, bool, usize)| matches!(special, Special::ReservedSmem(_));
     let reserved = if program.specials.entries().iter().any(asks) { RESERVED_SHARED } else { 0 };
-    let end = if reserved > 0 { (shared as u32).next_multiple_of(16) + reserved } else { shared as u32 };
     let local_bytes = (u64::from(info.stack_bytes) + stack).next_multiple_of(16).min(1 << 24) as u32;
-    Ok(LaunchState {
+    let mut state = LaunchState {
         device,
         program,
         function: info,
@@ -414,14 +413,16 @@ fn prepare<'l>(device: &'l Device, launch: &'l Launch) -> Result<LaunchState<'l>
         effects: AtomicU64::new(0),
         stalled: Mutex::default(),
         stop: AtomicBool::new(false),
-        check: observe::launch_check(settings, threads as u32, end),
+        check: None,
         counted: settings.report.is_some(),
         observed: settings.checks || settings.report.is_some(),
         global_init: settings.checks && settings.check_global_init,
         parallel: false,
         strong: Mutex::new(()),
         totals: Mutex::default(),
-    })
+    };
+    state.check = observe::launch_check(settings, threads as u32, state.shared_end());
+    Ok(state)
 }
 
 /// A cluster of the right size for a launch.

@@ -31,15 +31,15 @@ pub(crate) struct Store<'a> {
     pub hosts: &'a [u64; 32],
 }
 
-/// The checks of a launch; None if it is not checked.
-pub(super) fn launch_check(settings: &Settings, threads: u32, shared: u32) -> Option<Arc<LaunchCheck>> {
+/// The checks of a launch; None if it is not checked. `shared_end` is the address after its shared memory.
+pub(super) fn launch_check(settings: &Settings, threads: u32, shared_end: u32) -> Option<Arc<LaunchCheck>> {
     let which = gpusim_check::Settings {
         shared_races: settings.check_shared_races,
         global_races: settings.check_global_races,
         shared_uninitialised: settings.check_shared_init,
         unique_bytes: settings.report.is_some(),
     };
-    let geometry = Geometry { threads, shared_bytes: window::SHARED_RESERVED + shared };
+    let geometry = Geometry { threads, shared_bytes: shared_end };
     settings.checks.then(|| LaunchCheck::new(which, geometry))
 }
 
