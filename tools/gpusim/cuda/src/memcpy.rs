@@ -20,15 +20,19 @@ fn now(copy: Result<Copy>) -> Result {
     stream::submit_and_wait(Op::Copy(Arc::new(copy?)))
 }
 
-/// A copy in a stream.
+/// A copy in a stream. One that touches pageable host memory is done when the call returns: hardware fetches it
+/// through a buffer of its own, and programs rely on reading what they copied to a `Vec` without another wait.
 fn later(copy: Result<Copy>, stream: Handle) -> Result {
     let stream = stream::resolve(stream)?;
     let copy = copy?;
-    if is_capturing(&stream) {
+    let is_capturing = is_capturing(&stream);
+    if is_capturing {
         // What the addresses hold is the launch's business, that they are addresses is the capture's.
         copy.check()?;
     }
-    stream::submit(&stream, Op::Copy(Arc::new(copy)))
+    let is_pageable = copy.kind() != (true, true);
+    stream::submit(&stream, Op::Copy(Arc::new(copy)))?;
+    if is_pageable && !is_capturing { stream.synchronize() } else { Ok(()) }
 }
 
 fn device(address: u64) -> Place {

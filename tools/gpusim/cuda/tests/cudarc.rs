@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 use std::sync::mpsc::{Receiver, channel};
 
 use cudarc::driver::sys::{self, CUresult::*};
-use cudarc::driver::{CudaContext, LaunchConfig, PushKernelArg};
+use cudarc::driver::{CudaContext, DevicePtr, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 
 macro_rules! ok {
@@ -253,6 +253,34 @@ fn work_behind_a_host_function_waits_for_it() {
     ok!(sys::cuStreamSynchronize(behind));
     ok!(sys::cuEventQuery(event));
     assert_eq!(stream.clone_dtoh(&data).unwrap(), [0; 8]);
+}
+
+#[test]
+fn a_copy_to_pageable_memory_is_done_when_it_returns_and_one_to_pinned_memory_is_not() {
+    unsafe extern "C" fn pause(_: *mut std::ffi::c_void) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let context = common::context();
+    let stream = context.new_stream().unwrap();
+    let data = stream.clone_htod(&[7u8; 64]).unwrap();
+    let mut pinned = null_mut();
+    ok!(sys::cuMemHostAlloc(&mut pinned, 64, 0));
+    let (address, _record) = data.device_ptr(&stream);
+    let mut pageable = [0u8; 64];
+    ok!(sys::cuLaunchHostFunc(stream.cu_stream(), Some(pause), null_mut()));
+    ok!(sys::cuMemcpyDtoHAsync_v2(pinned, address, 64, stream.cu_stream()));
+    // SAFETY: a valid handle.
+    assert_eq!(unsafe { sys::cuStreamQuery(stream.cu_stream()) }, CUDA_ERROR_NOT_READY);
+    ok!(sys::cuMemcpyDtoHAsync_v2(pageable.as_mut_ptr().cast(), address, 64, stream.cu_stream()));
+    assert_eq!(pageable, [7; 64]);
+    // A source may be used again at once.
+    let mut source = [9u8; 64];
+    ok!(sys::cuLaunchHostFunc(stream.cu_stream(), Some(pause), null_mut()));
+    ok!(sys::cuMemcpyHtoDAsync_v2(address, source.as_ptr().cast(), 64, stream.cu_stream()));
+    source.fill(1);
+    ok!(sys::cuMemcpyDtoH_v2(pageable.as_mut_ptr().cast(), address, 64));
+    assert_eq!(pageable, [9; 64]);
+    ok!(sys::cuMemFreeHost(pinned));
 }
 
 #[test]
