@@ -3,23 +3,13 @@
 
 mod common;
 
-use common::{Limits, MODES, config_within, reference_mode, rms, rng, text};
+use common::{CUDA, MODES, config_within, reference_mode, rms, rng, text};
 use half::{bf16, f16};
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Engine, Mode};
 use photon_kernels::reference::{self, Reference};
 use rand::RngExt;
-
-/// What the CUDA backend can do.
-const CUDA: Limits = Limits {
-    head_dims: &[32, 40, 48, 52, 56, 60, 64],
-    kv_heads: 2,
-    grain: 4,
-    embedding: 12,
-    intermediate: 40,
-    vocabulary: 200,
-};
 
 fn engine(checkpoint: &Checkpoint, dtype: Dtype) -> Engine<CudaBackend> {
     let backend =

@@ -122,7 +122,7 @@ impl Bench {
             out_stride: n as i64,
         };
         // SAFETY: all operands are as large as the parameters say.
-        unsafe { self.kernels.proj_residual(self.stream.cu_stream().cast(), Storage::Bf16, &params) }
+        unsafe { self.kernels.proj_residual(self.stream.cu_stream().cast::<std::ffi::c_void>(), Storage::Bf16, &params) }
             .expect("a launch");
         self.last()
     }
@@ -141,7 +141,7 @@ impl Bench {
             vocabulary: 1000,
         };
         // SAFETY: all operands are as large as the parameters say.
-        unsafe { self.kernels.embed_chunk(self.stream.cu_stream().cast(), Storage::Bf16, &params) }
+        unsafe { self.kernels.embed_chunk(self.stream.cu_stream().cast::<std::ffi::c_void>(), Storage::Bf16, &params) }
             .expect("a launch");
         self.stream.synchronize().expect("no error");
         self.launches().and_then(|mut all| all.pop()).unwrap_or(Launch(Value::Null))
@@ -213,7 +213,7 @@ fn local(bench: &Bench) {
         scale: 1.0,
     };
     // SAFETY: all operands are as large as the parameters say.
-    unsafe { bench.kernels.local_attention(bench.stream.cu_stream().cast(), Storage::Bf16, &params) }
+    unsafe { bench.kernels.local_attention(bench.stream.cu_stream().cast::<std::ffi::c_void>(), Storage::Bf16, &params) }
         .expect("a launch");
     let launch = bench.last();
     let elements = slots * window * HEADS * DIM;
@@ -253,7 +253,7 @@ fn decode(bench: &Bench) {
         scale: 1.0,
     };
     // SAFETY: all operands are as large as the parameters say.
-    unsafe { bench.kernels.stream_attention(bench.stream.cu_stream().cast(), Storage::Bf16, 1, &params) }
+    unsafe { bench.kernels.stream_attention(bench.stream.cu_stream().cast::<std::ffi::c_void>(), Storage::Bf16, 1, &params) }
         .expect("a launch");
     let launch = bench.last();
     let (read, written) = launch.memory();
@@ -298,7 +298,7 @@ fn append(bench: &Bench) {
         head_dim: DIM as i32,
     };
     // SAFETY: all operands are as large as the parameters say.
-    unsafe { bench.kernels.qkv_rope_append(bench.stream.cu_stream().cast(), Storage::Bf16, &params) }
+    unsafe { bench.kernels.qkv_rope_append(bench.stream.cu_stream().cast::<std::ffi::c_void>(), Storage::Bf16, &params) }
         .expect("a launch");
     let launch = bench.last();
     let (read, written) = launch.memory();

@@ -2,7 +2,6 @@
 
 use super::ops::{CudaBackend, CudaBuffer, CudaCache, CudaIds, CudaLinear, CudaLocal, CudaTable, CudaVector};
 use crate::backend::{Attention, Backend, Heads, LinearSpec, RowMap};
-use crate::check;
 use crate::checkpoint::Tensor;
 use crate::error::Result;
 use crate::sampling::Draw;
@@ -132,7 +131,7 @@ impl Backend for CudaBackend {
     }
 
     fn commit(&self, attention: &mut Attention<'_, Self>) -> Result<()> {
-        check::commit(attention)
+        self.end_pass(attention)
     }
 
     fn project_add(&self, linear: &CudaLinear, h: &CudaBuffer, n: usize, x: &mut CudaBuffer) -> Result<()> {

@@ -14,4 +14,5 @@ pub mod sys;
 
 pub use ops::{
     CudaBackend, CudaBuffer, CudaCache, CudaIds, CudaLinear, CudaLocal, CudaOptions, CudaTable, CudaVector,
+    Launches,
 };

@@ -49,6 +49,16 @@ pub const ANY: Limits = Limits {
     vocabulary: 61,
 };
 
+/// What the CUDA backend can do, and small.
+pub const CUDA: Limits = Limits {
+    head_dims: &[32, 40, 48, 52, 56, 60, 64],
+    kv_heads: 2,
+    grain: 4,
+    embedding: 12,
+    intermediate: 40,
+    vocabulary: 200,
+};
+
 /// A random small configuration.
 pub fn config(rng: &mut StdRng) -> Config {
     config_within(rng, &ANY)

@@ -1,6 +1,6 @@
 //! `qkv_rope_append`, `local_attention` and `stream_attention`.
 
-use super::device::{CudaBackend, Rope, Scratch, failed, refused};
+use super::device::{CudaBackend, Rope, Scratch, refused};
 use super::linear::{CudaLinear, DENSE};
 use super::memory::{CudaBuffer, small};
 use crate::backend::{Attention, Heads, Layout, RowMap, rotary_frequencies};
@@ -54,7 +54,7 @@ impl CudaBackend {
                 values.extend([angle.cos() as f32, angle.sin() as f32]);
             }
         }
-        let angles = self.stream.clone_htod(&values).map_err(failed)?;
+        let angles = self.copied(&values)?;
         let rope = Rope { theta: key.0, head_dim, positions, angles };
         let address = self.address(&rope.angles);
         match found {
@@ -131,8 +131,7 @@ impl CudaBackend {
         out.half = Some(width);
         // SAFETY: rows of x and out lie in their buffers; keys and values in a cache that was made long enough, in slots and units
         // that were checked, or in the packed rows themselves; the angles cover every unit.
-        unsafe { self.kernels.qkv_rope_append(self.raw_stream()?, self.storage, &params) }
-            .map_err(refused("qkv"))
+        unsafe { self.kernels.qkv_rope_append(&*self.queue, self.storage, &params) }.map_err(refused("qkv"))
     }
 
     pub(crate) fn attend_rows(
@@ -204,12 +203,15 @@ impl CudaBackend {
                 };
                 // SAFETY: the plan's rows are those of the buffers, its units lie in the caches, and the workspace is as large
                 // as the kernel says.
-                unsafe {
-                    self.kernels.stream_attention(self.raw_stream()?, self.storage, plan.most_rows, &params)
-                }
-                .map_err(refused("attend"))
+                unsafe { self.kernels.stream_attention(&*self.queue, self.storage, plan.most_rows, &params) }
+                    .map_err(refused("attend"))
             }
         }
+    }
+
+    pub(crate) fn end_pass(&self, attention: &mut Rows<'_>) -> Result<()> {
+        check::commit(attention)?;
+        self.queue.end_of_pass()
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -245,7 +247,7 @@ impl CudaBackend {
             scale: scale(heads),
         };
         // SAFETY: the rows are those of the buffers, and the slots have `first + rows` units.
-        unsafe { self.kernels.local_attention(self.raw_stream()?, self.storage, &params) }
+        unsafe { self.kernels.local_attention(&*self.queue, self.storage, &params) }
             .map_err(refused("attend"))
     }
 }

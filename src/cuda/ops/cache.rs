@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
+use cudarc::driver::DevicePtr;
 
 use super::device::{CudaBackend, failed};
+use super::memory::Memory;
+use super::queue::Queue;
 use crate::backend::{Heads, KvCache};
 use crate::check::{self, Chunks, Sequence, Stored};
 use crate::cuda::raw::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
@@ -16,12 +18,12 @@ use crate::error::{Error, Result};
 /// Layout `[block][layer][key or value][KV head][32 units][head_dim, padded with zeros to a multiple of 8]`: a step of attention
 /// reads one contiguous piece, and a longer cache begins with the shorter one's bytes.
 pub struct CudaCache {
-    pub(super) data: CudaSlice<u16>,
+    pub(super) data: Memory<u16>,
     pub(super) layers: usize,
     pub(super) heads: Heads,
     pub(super) len: usize,
     blocks: usize,
-    stream: Arc<CudaStream>,
+    queue: Arc<Queue>,
 }
 
 impl CudaBackend {
@@ -32,7 +34,7 @@ impl CudaBackend {
         let len =
             check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, kv_width(heads.head_dim)])?;
         let data = self.zeros(len)?;
-        Ok(CudaCache { data, layers, heads, len: 0, blocks, stream: self.stream.clone() })
+        Ok(CudaCache { data, layers, heads, len: 0, blocks, queue: self.queue.clone() })
     }
 
     pub(crate) fn new_local(
@@ -72,11 +74,11 @@ impl CudaCache {
 
     fn resize(&mut self, blocks: usize) -> Result<()> {
         let len = check::product("cache", &[blocks, self.block()])?;
-        let mut data: CudaSlice<u16> = self.stream.alloc_zeros(len).map_err(failed)?;
+        let mut data = Memory::zeros(&self.queue, len)?;
         let used = self.len.div_ceil(KV_BLOCK) * self.block();
         if used > 0 {
             let mut start = data.slice_mut(0..used);
-            self.stream.memcpy_dtod(&self.data.slice(0..used), &mut start).map_err(failed)?;
+            self.queue.ordered()?.memcpy_dtod(&self.data.slice(0..used), &mut start).map_err(failed)?;
         }
         (self.data, self.blocks) = (data, blocks);
         Ok(())
@@ -84,7 +86,7 @@ impl CudaCache {
 
     /// The first element.
     pub(super) fn address(&self) -> u64 {
-        self.data.device_ptr(&self.stream).0
+        self.data.device_ptr(self.queue.stream()).0
     }
 
     /// Elements of a block.
@@ -153,7 +155,7 @@ impl Sequence for CudaCache {
 /// Fixed keys and values of the live chunks of one local decoder. Layout
 /// `[layer][slot][key or value][unit][KV head][head_dim]`: a unit's heads are one contiguous row.
 pub struct CudaLocal {
-    pub(super) data: CudaSlice<u16>,
+    pub(super) data: Memory<u16>,
     pub(super) layers: usize,
     pub(super) heads: Heads,
     pub(super) slots: usize,

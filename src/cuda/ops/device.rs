@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DriverError, sys};
+use cudarc::driver::{CudaContext, DriverError, sys};
 
-use super::memory::Grown;
+use super::memory::{Grown, Memory};
 use super::plan::StreamPlan;
+use super::queue::{Launches, Queue};
 use crate::checkpoint::Dtype;
-use crate::cuda::raw::{Kernels, RawError, Storage, Stream};
+use crate::cuda::raw::{Kernels, RawError, Storage};
 use crate::cuda::sys::photon_draw;
 use crate::error::{Error, Result};
 
@@ -18,18 +19,20 @@ pub struct CudaOptions {
     pub device: usize,
     /// How weights, keys and values are kept: [`Dtype::Bf16`] or [`Dtype::F16`].
     pub dtype: Dtype,
+    /// Whether launches that repeat themselves, as those of a generation's meta-contexts do, become CUDA graphs.
+    pub graphs: bool,
 }
 
 impl Default for CudaOptions {
     fn default() -> Self {
-        CudaOptions { device: 0, dtype: Dtype::Bf16 }
+        CudaOptions { device: 0, dtype: Dtype::Bf16, graphs: true }
     }
 }
 
 /// PHOTON's operations on a GPU.
 pub struct CudaBackend {
     pub(super) kernels: Kernels,
-    pub(super) stream: Arc<CudaStream>,
+    pub(super) queue: Arc<Queue>,
     pub(super) context: Arc<CudaContext>,
     pub(super) storage: Storage,
     scratch: Mutex<Scratch>,
@@ -38,14 +41,11 @@ pub struct CudaBackend {
 /// Device memory of operations. All of it is used in the order of the stream, so that one allocation serves all.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// Places of the rows of an operation's operands.
-    pub(super) lists: [Grown<u32>; 2],
+    /// Places of the rows of an operation's operand.
     pub(super) host: Vec<u32>,
     pub(super) places: Vec<usize>,
     pub(super) logits: Grown<f32>,
-    pub(super) draws: Grown<photon_draw>,
     pub(super) host_draws: Vec<photon_draw>,
-    pub(super) targets: Grown<u32>,
     pub(super) scores: Grown<f32>,
     pub(super) partial: Grown<f32>,
     pub(super) arrived: Grown<u32>,
@@ -58,7 +58,7 @@ pub(super) struct Rope {
     pub(super) theta: u64,
     pub(super) head_dim: usize,
     pub(super) positions: usize,
-    pub(super) angles: CudaSlice<f32>,
+    pub(super) angles: Memory<f32>,
 }
 
 impl CudaBackend {
@@ -102,7 +102,8 @@ impl CudaBackend {
             )),
             error => Error::Backend(format!("loading the kernels: {error}")),
         })?;
-        Ok(CudaBackend { kernels, stream, context, storage, scratch: Mutex::default() })
+        let queue = Arc::new(Queue::new(stream, options.graphs));
+        Ok(CudaBackend { kernels, queue, context, storage, scratch: Mutex::default() })
     }
 
     /// How weights, keys and values are kept.
@@ -126,17 +127,23 @@ impl CudaBackend {
     /// # Errors
     /// What went wrong in one of them.
     pub fn synchronize(&self) -> Result<()> {
-        self.stream.synchronize().map_err(failed)
+        self.queue.ordered()?.synchronize().map_err(failed)
     }
 
     pub(super) fn scratch(&self) -> MutexGuard<'_, Scratch> {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stream as the raw layer takes it, with the context current in this thread.
-    pub(super) fn raw_stream(&self) -> Result<Stream> {
-        self.context.bind_to_thread().map_err(failed)?;
-        Ok(self.stream.cu_stream().cast())
+    /// What was launched so far. Operations that nobody has waited for may still be on their way to the device, and are not counted.
+    pub fn launches(&self) -> Launches {
+        self.queue.sent()
+    }
+}
+
+impl Drop for CudaBackend {
+    fn drop(&mut self) {
+        // Buffers may outlive the kernels, launches must not. Nobody is left to be told what went wrong in them.
+        let _ = self.synchronize();
     }
 }
 

@@ -32,12 +32,11 @@ impl CudaBackend {
         let mut scratch = self.scratch();
         let scratch = &mut *scratch;
         check::apart("ids", to, n, 1, 1, &mut scratch.places)?;
-        let [list, to_list] = &mut scratch.lists;
-        let from = self.rows(from, n, list, &mut scratch.host)?;
-        let to = self.rows(to, n, to_list, &mut scratch.host)?;
+        let from = self.rows(from, n, &mut scratch.host)?;
+        let to = self.rows(to, n, &mut scratch.host)?;
         scratch.host_draws.clear();
         scratch.host_draws.extend(draws.iter().map(photon_draw::from));
-        let draws = scratch.draws.upload(self, &scratch.host_draws)?;
+        let draws = self.queue.upload(&scratch.host_draws)?;
         let logits = self.address(scratch.logits.at_least(self, n.min(LOGIT_ROWS) * head.outputs)?);
         for first in (0..n).step_by(LOGIT_ROWS) {
             let m = LOGIT_ROWS.min(n - first);
@@ -56,7 +55,7 @@ impl CudaBackend {
                 vocabulary: small("vocabulary", head.outputs)?,
             };
             // SAFETY: places of ids were checked, and there are logits and draws for every row.
-            unsafe { self.kernels.sample(self.raw_stream()?, &params) }.map_err(refused("sample"))?;
+            unsafe { self.kernels.sample(&*self.queue, &params) }.map_err(refused("sample"))?;
         }
         Ok(())
     }
@@ -79,8 +78,8 @@ impl CudaBackend {
         }
         let mut scratch = self.scratch();
         let scratch = &mut *scratch;
-        let from = self.rows(from, n, &mut scratch.lists[0], &mut scratch.host)?;
-        let targets = scratch.targets.upload(self, targets)?;
+        let from = self.rows(from, n, &mut scratch.host)?;
+        let targets = self.queue.upload(targets)?;
         let logits = self.address(scratch.logits.at_least(self, n.min(LOGIT_ROWS) * head.outputs)?);
         let scores = scratch.scores.at_least(self, n)?;
         let to = self.address(scores);
@@ -97,9 +96,9 @@ impl CudaBackend {
                 vocabulary: small("vocabulary", head.outputs)?,
             };
             // SAFETY: there are logits, a target below the vocabulary and a place for every row.
-            unsafe { self.kernels.log_prob(self.raw_stream()?, &params) }.map_err(refused("log_probs"))?;
+            unsafe { self.kernels.log_prob(&*self.queue, &params) }.map_err(refused("log_probs"))?;
         }
-        self.stream.memcpy_dtoh(&scores.slice(0..n), &mut out[..n]).map_err(failed)?;
+        self.queue.ordered()?.memcpy_dtoh(&scores.slice(0..n), &mut out[..n]).map_err(failed)?;
         self.synchronize()
     }
 }

@@ -1,12 +1,11 @@
 //! Linear maps: weights in the order of the kernels, and the operations that multiply.
 
-use cudarc::driver::CudaSlice;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::cache::geometry;
-use super::device::{CudaBackend, failed, refused};
-use super::memory::{CudaBuffer, matrix, small};
+use super::device::{CudaBackend, refused};
+use super::memory::{CudaBuffer, Memory, matrix, small};
 use crate::backend::{Layout, LinearSpec, RowMap};
 use crate::check;
 use crate::checkpoint::Dtype;
@@ -18,9 +17,9 @@ use crate::error::{Error, Result};
 /// A linear map with its optional norm and bias. The gain of the norm is part of the weights.
 pub struct CudaLinear {
     /// `[outputs, pitch]`, rows padded with zeros to whole 16-byte parts.
-    weight: CudaSlice<u16>,
+    weight: Memory<u16>,
     pitch: usize,
-    bias: Option<CudaSlice<f32>>,
+    bias: Option<Memory<f32>>,
     /// The norm's eps.
     norm: Option<f32>,
     layout: Layout,
@@ -134,9 +133,9 @@ impl CudaBackend {
             )));
         }
         Ok(CudaLinear {
-            weight: self.stream.clone_htod(&values).map_err(failed)?,
+            weight: self.copied(&values)?,
             pitch,
-            bias: bias.map(|bias| self.stream.clone_htod(&bias).map_err(failed)).transpose()?,
+            bias: bias.map(|bias| self.copied(&bias)).transpose()?,
             norm: spec.norm.map(|(_, eps)| eps as f32),
             layout: spec.layout,
             inputs,
@@ -199,9 +198,8 @@ impl CudaBackend {
         let scratch = &mut *scratch;
         check::apart("out", to, n, to_width, linear.outputs, &mut scratch.places)?;
         out.half = None;
-        let [list, to_list] = &mut scratch.lists;
-        let from = self.rows(from, n, list, &mut scratch.host)?;
-        let to = self.rows(to, n, to_list, &mut scratch.host)?;
+        let from = self.rows(from, n, &mut scratch.host)?;
+        let to = self.rows(to, n, &mut scratch.host)?;
         let out = self.address(&out.data) as *mut f32;
         self.launch_project(linear, self.address(&x.data), from, n, out, to, to_width)
     }
@@ -226,7 +224,7 @@ impl CudaBackend {
         };
         // SAFETY: the rows lie in their buffers, as the callers have checked, and those of the result apart; memory is freed
         // in the order of the stream.
-        unsafe { self.kernels.project(self.raw_stream()?, self.storage, linear.norm.is_some(), &params) }
+        unsafe { self.kernels.project(&*self.queue, self.storage, linear.norm.is_some(), &params) }
             .map_err(refused("project"))
     }
 
@@ -252,7 +250,7 @@ impl CudaBackend {
             out_stride: linear.outputs as i64,
         };
         // SAFETY: `n` rows of both lie in their buffers.
-        unsafe { self.kernels.proj_residual(self.raw_stream()?, self.storage, &params) }
+        unsafe { self.kernels.proj_residual(&*self.queue, self.storage, &params) }
             .map_err(refused("project_add"))
     }
 
@@ -275,7 +273,7 @@ impl CudaBackend {
         };
         out.half = Some(pitch);
         // SAFETY: `n` rows of both lie in their buffers.
-        unsafe { self.kernels.gate_up_swiglu(self.raw_stream()?, self.storage, &params) }
+        unsafe { self.kernels.gate_up_swiglu(&*self.queue, self.storage, &params) }
             .map_err(refused("gate_up"))
     }
 }

@@ -1,17 +1,28 @@
 //! Device memory: activations, token ids, tables, vectors, and memory that grows.
 
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, ValidAsZeroBits};
 
 use super::device::{CudaBackend, failed};
+use super::queue::Queue;
 use crate::backend::RowMap;
 use crate::check;
 use crate::checkpoint::{Dtype, Tensor};
 use crate::cuda::sys::photon_rows;
 use crate::error::{Error, Result};
 
+/// Device memory. Dropped, it is freed behind the launches that may want it.
+pub(super) struct Memory<T: Send + 'static> {
+    data: ManuallyDrop<CudaSlice<T>>,
+    queue: Arc<Queue>,
+}
+
 /// Activations on the GPU: `f32`, or, between the operations of a layer, rows in the storage type.
 pub struct CudaBuffer {
-    pub(super) data: CudaSlice<f32>,
+    pub(super) data: Memory<f32>,
     pub(crate) len: usize,
     /// Elements from one row to the next while it holds rows in the storage type.
     pub(super) half: Option<usize>,
@@ -19,20 +30,20 @@ pub struct CudaBuffer {
 
 /// Token ids on the GPU.
 pub struct CudaIds {
-    pub(super) data: CudaSlice<u32>,
+    pub(super) data: Memory<u32>,
     pub(super) len: usize,
 }
 
 /// An embedding table in the storage type.
 pub struct CudaTable {
-    pub(super) data: CudaSlice<u16>,
+    pub(super) data: Memory<u16>,
     pub(super) rows: usize,
     pub(super) width: usize,
 }
 
 /// A gain or a learned row.
 pub struct CudaVector {
-    pub(super) data: CudaSlice<f32>,
+    pub(super) data: Memory<f32>,
     pub(super) len: usize,
 }
 
@@ -56,48 +67,81 @@ impl CudaBuffer {
     }
 }
 
-/// Device memory that is replaced by a larger piece when it is too small. What it held is lost then.
-pub(super) struct Grown<T>(Option<CudaSlice<T>>);
+impl<T: Send> Memory<T> {
+    fn new(data: CudaSlice<T>, queue: &Arc<Queue>) -> Memory<T> {
+        Memory { data: ManuallyDrop::new(data), queue: queue.clone() }
+    }
 
-impl<T> Default for Grown<T> {
+    /// Zeroed memory; one element where none is asked for, since the driver has no empty allocations.
+    pub(super) fn zeros(queue: &Arc<Queue>, len: usize) -> Result<Memory<T>>
+    where
+        T: DeviceRepr + ValidAsZeroBits,
+    {
+        check::product("an allocation", &[len, size_of::<T>()])?;
+        Ok(Memory::new(queue.stream().alloc_zeros(len.max(1)).map_err(failed)?, queue))
+    }
+}
+
+impl<T: Send> Deref for Memory<T> {
+    type Target = CudaSlice<T>;
+
+    fn deref(&self) -> &CudaSlice<T> {
+        &self.data
+    }
+}
+
+impl<T: Send> DerefMut for Memory<T> {
+    fn deref_mut(&mut self) -> &mut CudaSlice<T> {
+        &mut self.data
+    }
+}
+
+impl<T: Send> Drop for Memory<T> {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, and not looked at again.
+        let data = unsafe { ManuallyDrop::take(&mut self.data) };
+        self.queue.free(Box::new(data));
+    }
+}
+
+/// Device memory that is replaced by a larger piece when it is too small. What it held is lost then.
+pub(super) struct Grown<T: Send + 'static>(Option<Memory<T>>);
+
+impl<T: Send> Default for Grown<T> {
     fn default() -> Self {
         Grown(None)
     }
 }
 
-impl<T: DeviceRepr + ValidAsZeroBits> Grown<T> {
+impl<T: DeviceRepr + ValidAsZeroBits + Send> Grown<T> {
     /// At least `len` elements; zeros when they are new.
-    pub(super) fn at_least(&mut self, backend: &CudaBackend, len: usize) -> Result<&mut CudaSlice<T>> {
+    pub(super) fn at_least(&mut self, backend: &CudaBackend, len: usize) -> Result<&CudaSlice<T>> {
         if self.0.as_ref().is_none_or(|data| data.len() < len) {
             let longer = self.0.as_ref().map_or(0, |data| data.len() + data.len() / 2);
             self.0 = None;
             self.0 = Some(backend.zeros(len.max(longer).max(64))?);
         }
-        match &mut self.0 {
+        match &self.0 {
             Some(data) => Ok(data),
             None => Err(Error::Backend("memory that was just allocated is gone".into())),
         }
     }
-
-    /// A copy of `values` on the device; its address.
-    pub(super) fn upload(&mut self, backend: &CudaBackend, values: &[T]) -> Result<u64> {
-        let data = self.at_least(backend, values.len())?;
-        if !values.is_empty() {
-            backend.stream.memcpy_htod(values, data).map_err(failed)?;
-        }
-        Ok(backend.address(data))
-    }
 }
 
 impl CudaBackend {
-    /// Zeroed memory; one element where none is asked for, since the driver has no empty allocations.
-    pub(super) fn zeros<T: DeviceRepr + ValidAsZeroBits>(&self, len: usize) -> Result<CudaSlice<T>> {
-        check::product("an allocation", &[len, size_of::<T>()])?;
-        self.stream.alloc_zeros(len.max(1)).map_err(failed)
+    /// Zeroed memory.
+    pub(super) fn zeros<T: DeviceRepr + ValidAsZeroBits + Send>(&self, len: usize) -> Result<Memory<T>> {
+        Memory::zeros(&self.queue, len)
+    }
+
+    /// New memory with a copy of `values`.
+    pub(super) fn copied<T: DeviceRepr + Send>(&self, values: &[T]) -> Result<Memory<T>> {
+        let data = self.queue.stream().clone_htod(values).map_err(failed)?;
+        Ok(Memory::new(data, &self.queue))
     }
 
     pub(super) fn address<T>(&self, data: &CudaSlice<T>) -> u64 {
-        data.device_ptr(&self.stream).0
+        data.device_ptr(self.queue.stream()).0
     }
 
     pub(crate) fn new_buffer(&self, len: usize) -> Result<CudaBuffer> {
@@ -117,7 +161,7 @@ impl CudaBackend {
             )));
         }
         let values = weight.to_f32();
-        let data = self.stream.clone_htod(&values).map_err(failed)?;
+        let data = self.copied(&values)?;
         Ok(CudaVector { data, len: values.len() })
     }
 
@@ -125,7 +169,7 @@ impl CudaBackend {
         let (rows, width) = matrix(weight)?;
         let stored = stored(weight, self.dtype())?;
         let values: &[u16] = bytemuck::cast_slice(stored.bytes());
-        let data = self.stream.clone_htod(values).map_err(failed)?;
+        let data = self.copied(values)?;
         Ok(CudaTable { data, rows, width })
     }
 
@@ -133,7 +177,7 @@ impl CudaBackend {
         buffer.whole("buffer")?;
         check::range("buffer", buffer.len, at, out.len())?;
         if !out.is_empty() {
-            self.stream.memcpy_dtoh(&buffer.data.slice(at..at + out.len()), out).map_err(failed)?;
+            self.queue.ordered()?.memcpy_dtoh(&buffer.data.slice(at..at + out.len()), out).map_err(failed)?;
         }
         self.synchronize()
     }
@@ -143,7 +187,7 @@ impl CudaBackend {
         buffer.half = None;
         if !values.is_empty() {
             let mut part = buffer.data.slice_mut(at..at + values.len());
-            self.stream.memcpy_htod(values, &mut part).map_err(failed)?;
+            self.queue.ordered()?.memcpy_htod(values, &mut part).map_err(failed)?;
         }
         Ok(())
     }
@@ -151,7 +195,7 @@ impl CudaBackend {
     pub(crate) fn read_tokens(&self, ids: &CudaIds, at: usize, out: &mut [u32]) -> Result<()> {
         check::range("ids", ids.len, at, out.len())?;
         if !out.is_empty() {
-            self.stream.memcpy_dtoh(&ids.data.slice(at..at + out.len()), out).map_err(failed)?;
+            self.queue.ordered()?.memcpy_dtoh(&ids.data.slice(at..at + out.len()), out).map_err(failed)?;
         }
         self.synchronize()
     }
@@ -160,19 +204,13 @@ impl CudaBackend {
         check::range("ids", ids.len, at, values.len())?;
         if !values.is_empty() {
             let mut part = ids.data.slice_mut(at..at + values.len());
-            self.stream.memcpy_htod(values, &mut part).map_err(failed)?;
+            self.queue.ordered()?.memcpy_htod(values, &mut part).map_err(failed)?;
         }
         Ok(())
     }
 
-    /// A row map as the kernels take it; a list is copied to `list` first.
-    pub(super) fn rows(
-        &self,
-        rows: RowMap<'_>,
-        n: usize,
-        list: &mut Grown<u32>,
-        host: &mut Vec<u32>,
-    ) -> Result<photon_rows> {
+    /// A row map as the kernels take it; a list goes to the device by way of `host`.
+    pub(super) fn rows(&self, rows: RowMap<'_>, n: usize, host: &mut Vec<u32>) -> Result<photon_rows> {
         Ok(match rows {
             RowMap::Blocks { start, len, stride } => photon_rows {
                 list: std::ptr::null(),
@@ -186,7 +224,7 @@ impl CudaBackend {
                 for &place in &places[..n] {
                     host.push(small("a row", place)? as u32);
                 }
-                let list = list.upload(self, host)? as *const u32;
+                let list = self.queue.upload(host)? as *const u32;
                 photon_rows { list, start: 0, len: 1, stride: 1 }
             }
         })

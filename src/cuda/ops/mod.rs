@@ -3,6 +3,7 @@
 //! All work goes to one stream in the order of the calls. An operation returns when its launch is enqueued; what reads results
 //! back waits.
 
+mod arena;
 mod attention;
 mod cache;
 mod device;
@@ -10,9 +11,11 @@ mod head;
 mod linear;
 mod memory;
 mod plan;
+mod queue;
 mod rows;
 
 pub use cache::{CudaCache, CudaLocal};
 pub use device::{CudaBackend, CudaOptions};
 pub use linear::CudaLinear;
 pub use memory::{CudaBuffer, CudaIds, CudaTable, CudaVector};
+pub use queue::Launches;

@@ -4,19 +4,17 @@
 
 use super::cache::CudaCache;
 use super::device::CudaBackend;
-use super::memory::{Grown, small};
+use super::memory::small;
 use crate::cuda::raw;
 use crate::error::{Error, Result};
 
 /// The plan of the last pass, on the device.
 #[derive(Default)]
 pub(super) struct StreamPlan {
-    /// What it was made of: per entry the lane, its length, its rows; then the addresses of all caches.
+    /// What it was made of: the epoch of the queue; per entry the lane, its length, its rows; then the addresses of all caches.
     key: Vec<u64>,
     wanted: Vec<u64>,
     host: Vec<u32>,
-    data: Grown<u32>,
-    bases: Grown<u64>,
     found: Planned,
 }
 
@@ -48,6 +46,7 @@ impl StreamPlan {
         rows: &[usize],
     ) -> Result<Planned> {
         self.wanted.clear();
+        self.wanted.push(backend.queue.epoch());
         for (&lane, &rows) in lanes.iter().zip(rows) {
             self.wanted.extend([lane as u64, caches[lane].len as u64, rows as u64]);
         }
@@ -83,17 +82,17 @@ impl StreamPlan {
         }
         first_row[entries] = row as u32;
 
-        let address = self.data.upload(backend, &self.host)?;
+        let address = backend.queue.upload(&self.host)?;
         let place = |elements: usize| address + 4 * elements as u64;
         found.slot = place(0);
         found.unit = place(n);
         found.first_row = place(2 * n);
         found.lane = place(2 * n + entries + 1);
         found.length = place(2 * n + 2 * entries + 1);
-        let Some(bases) = self.wanted.get(3 * entries..) else {
+        let Some(bases) = self.wanted.get(1 + 3 * entries..) else {
             return Err(Error::Backend("the plan of a pass lost its addresses".into()));
         };
-        found.bases = self.bases.upload(backend, bases)?;
+        found.bases = backend.queue.upload(bases)?;
         std::mem::swap(&mut self.key, &mut self.wanted);
         self.found = found;
         Ok(found)
@@ -101,8 +100,8 @@ impl StreamPlan {
 }
 
 impl Planned {
-    /// Segments of the longest entry.
+    /// Segments of the longest entry, rounded up so that a longer context seldom asks for another launch.
     pub(super) fn segments(&self) -> usize {
-        raw::segments(self.most_units)
+        raw::segments(self.most_units).next_power_of_two().max(4)
     }
 }

@@ -23,13 +23,12 @@ impl CudaBackend {
         let mut scratch = self.scratch();
         let scratch = &mut *scratch;
         check::apart("out", to, n, table.width, table.width, &mut scratch.places)?;
-        let [list, to_list] = &mut scratch.lists;
         let params = photon_embed_params {
             table: self.address(&table.data) as *const _,
             ids: self.address(&ids.data) as *const u32,
-            from: self.rows(from, n, list, &mut scratch.host)?,
+            from: self.rows(from, n, &mut scratch.host)?,
             out: self.address(&out.data) as *mut f32,
-            to: self.rows(to, n, to_list, &mut scratch.host)?,
+            to: self.rows(to, n, &mut scratch.host)?,
             out_stride: table.width as i64,
             m: small("the number of rows", n)?,
             width: small("width", table.width)?,
@@ -37,8 +36,7 @@ impl CudaBackend {
         };
         out.half = None;
         // SAFETY: ids and rows lie in their buffers, rows apart; an id beyond the table is caught by the kernel.
-        unsafe { self.kernels.embed_chunk(self.raw_stream()?, self.storage, &params) }
-            .map_err(refused("embed"))
+        unsafe { self.kernels.embed_chunk(&*self.queue, self.storage, &params) }.map_err(refused("embed"))
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -74,12 +72,11 @@ impl CudaBackend {
         let mut scratch = self.scratch();
         let scratch = &mut *scratch;
         check::apart("target", to, n, width, width, &mut scratch.places)?;
-        let [list, to_list] = &mut scratch.lists;
         let params = photon_copy_params {
             x: x.0 as *const f32,
-            from: self.rows(from, n, list, &mut scratch.host)?,
+            from: self.rows(from, n, &mut scratch.host)?,
             out: self.address(&target.data) as *mut f32,
-            to: self.rows(to, n, to_list, &mut scratch.host)?,
+            to: self.rows(to, n, &mut scratch.host)?,
             x_stride: x.1 as i64,
             out_stride: width as i64,
             m: small("the number of rows", n)?,
@@ -87,7 +84,7 @@ impl CudaBackend {
         };
         target.half = None;
         // SAFETY: both sides lie in their buffers, the target's rows apart.
-        unsafe { self.kernels.copy_rows(self.raw_stream()?, &params) }.map_err(refused("copy"))
+        unsafe { self.kernels.copy_rows(&*self.queue, &params) }.map_err(refused("copy"))
     }
 
     pub(crate) fn fill_rows(
@@ -123,13 +120,12 @@ impl CudaBackend {
         let mut scratch = self.scratch();
         let scratch = &mut *scratch;
         check::apart("out", to, n, width, width, &mut scratch.places)?;
-        let [list, to_list] = &mut scratch.lists;
         let params = photon_norm_params {
             x: self.address(&x.data) as *const f32,
-            from: self.rows(from, n, list, &mut scratch.host)?,
+            from: self.rows(from, n, &mut scratch.host)?,
             gain: self.address(&gain.data) as *const f32,
             out: self.address(&out.data) as *mut f32,
-            to: self.rows(to, n, to_list, &mut scratch.host)?,
+            to: self.rows(to, n, &mut scratch.host)?,
             x_stride: width as i64,
             out_stride: width as i64,
             m: small("the number of rows", n)?,
@@ -138,6 +134,6 @@ impl CudaBackend {
         };
         out.half = None;
         // SAFETY: both sides lie in their buffers, the result's rows apart.
-        unsafe { self.kernels.rms_norm(self.raw_stream()?, &params) }.map_err(refused("norm"))
+        unsafe { self.kernels.rms_norm(&*self.queue, &params) }.map_err(refused("norm"))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::kv::kv_width;
 use super::load::MOST_SHARED;
-use super::{HEAD_DIMS, Kernels, RawError, Status, Storage, Stream, require};
+use super::{HEAD_DIMS, Kernels, RawError, Status, Storage, Target, require};
 use crate::cuda::sys::{
     PHOTON_KEY_SEGMENT, PHOTON_MAX_WINDOW, photon_local_attention_params, photon_stream_attention_params,
 };
@@ -70,7 +70,7 @@ impl Kernels {
     /// As the module says.
     pub unsafe fn local_attention(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         params: &photon_local_attention_params,
     ) -> Status {
@@ -106,7 +106,7 @@ impl Kernels {
     /// As the module says; `partial` and `arrived` as large as [`stream_partial`] says.
     pub unsafe fn stream_attention(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         most_rows: usize,
         params: &photon_stream_attention_params,

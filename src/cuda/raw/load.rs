@@ -4,8 +4,9 @@ use std::ffi::{CString, c_void};
 
 use cudarc::driver::sys as driver;
 
+use super::launch::Function;
 use super::product::Product;
-use super::{Function, HEAD_DIMS, RawError, Storage, done};
+use super::{HEAD_DIMS, RawError, Storage, done};
 use crate::cuda::sys::IMAGES;
 
 /// All kernels, loaded into one context.

@@ -1,7 +1,7 @@
 //! The kernels as an engine with its own memory and streams calls them: raw handles, no types of any binding crate.
 //!
-//! Every call enqueues one launch on the stream that it is given and returns. It allocates nothing, waits for nothing and
-//! prints nothing; what it was given is checked as far as that is possible without looking at the device, and everything else
+//! Every call enqueues one launch on the stream that it is given (or puts it in a list, see [`Target`]) and returns. It allocates
+//! nothing, waits for nothing and prints nothing, so it can be captured in a CUDA graph; what it was given is checked as far as that is possible without looking at the device, and everything else
 //! is the caller's: pointers must be valid until the launch has run, and aligned as `photon.h` says.
 //!
 //! ```no_run
@@ -16,6 +16,7 @@
 
 mod attention;
 mod kv;
+mod launch;
 mod load;
 mod product;
 mod rows;
@@ -23,12 +24,15 @@ mod rows;
 pub(crate) use attention::segments;
 pub use attention::{local_heads, stream_decodes, stream_partial};
 pub use kv::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
+pub use launch::{Launch, Target};
 pub use load::Kernels;
 pub use product::{Shape, shape};
 
 use std::ffi::c_void;
 
 use cudarc::driver::sys as driver;
+
+use launch::{Function, Params};
 
 /// A `CUstream`; null is the default stream of the context.
 pub type Stream = *mut c_void;
@@ -90,59 +94,4 @@ fn require(argument: &'static str, value: i64, good: bool, allowed: &'static str
 
 fn done(result: driver::CUresult) -> Status {
     if result == driver::CUresult::CUDA_SUCCESS { Ok(()) } else { Err(RawError::Driver(result as u32)) }
-}
-
-/// A loaded kernel. Functions belong to a context and may be launched from any thread.
-#[derive(Clone, Copy)]
-struct Function(driver::CUfunction);
-
-// SAFETY: a handle; the driver's functions that take it are thread-safe.
-unsafe impl Send for Function {}
-// SAFETY: as above.
-unsafe impl Sync for Function {}
-
-/// The largest grid in y and z.
-const MOST_BLOCKS: i64 = 65_535;
-
-impl Function {
-    /// What stands in a table until it is filled.
-    const NONE: Function = Function(std::ptr::null_mut());
-
-    /// Launches with one struct of parameters.
-    ///
-    /// # Safety
-    /// `P` is the kernel's parameter, and what it points to is valid until the launch has run.
-    unsafe fn launch<P>(
-        self,
-        stream: Stream,
-        grid: [i64; 3],
-        threads: u32,
-        shared: usize,
-        params: &P,
-    ) -> Status {
-        let [x, y, z] = grid;
-        require(
-            "grid",
-            y.max(z),
-            y <= MOST_BLOCKS && z <= MOST_BLOCKS && x <= i32::MAX.into(),
-            "65535 at most",
-        )?;
-        let mut arguments = [std::ptr::from_ref(params).cast_mut().cast::<c_void>()];
-        // SAFETY: the function has one parameter of type `P`, which the driver copies before it returns.
-        done(unsafe {
-            driver::cuLaunchKernel(
-                self.0,
-                x as u32,
-                y as u32,
-                z as u32,
-                threads,
-                1,
-                1,
-                shared as u32,
-                stream.cast(),
-                arguments.as_mut_ptr(),
-                std::ptr::null_mut(),
-            )
-        })
-    }
 }

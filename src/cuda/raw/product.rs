@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Function, Kernels, RawError, Status, Storage, Stream, require};
+use super::{Function, Kernels, Params, RawError, Status, Storage, Target, require};
 use crate::cuda::sys::{
     PHOTON_K_SLICES, PHOTON_K_STEP, photon_product, photon_project_params, photon_qkv_params,
     photon_residual_params, photon_swiglu_params,
@@ -93,7 +93,12 @@ impl Product {
 
     /// # Safety
     /// As [`Function::launch`]; `P` holds `product`.
-    unsafe fn launch<P>(&self, stream: Stream, product: &photon_product, params: &P) -> Status {
+    unsafe fn launch<P: Copy + Into<Params>>(
+        &self,
+        stream: impl Target,
+        product: &photon_product,
+        params: &P,
+    ) -> Status {
         let (m, n, k) = (i64::from(product.m), i64::from(product.n), i64::from(product.k));
         require("m", m, m >= 0, "at least 0")?;
         require("n", n, n > 0, "at least 1")?;
@@ -125,7 +130,7 @@ impl Kernels {
     /// As the module says: pointers valid until the launch has run, `x` f32, `weight` in `storage`.
     pub unsafe fn project(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         norm: bool,
         params: &photon_project_params,
@@ -145,7 +150,7 @@ impl Kernels {
     /// As the module says.
     pub unsafe fn proj_residual(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         params: &photon_residual_params,
     ) -> Status {
@@ -165,7 +170,7 @@ impl Kernels {
     /// As the module says.
     pub unsafe fn gate_up_swiglu(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         params: &photon_swiglu_params,
     ) -> Status {
@@ -184,7 +189,7 @@ impl Kernels {
     /// As the module says.
     pub unsafe fn qkv_rope_append(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         params: &photon_qkv_params,
     ) -> Status {

@@ -1,6 +1,6 @@
 //! Kernels that have a row to a CTA: embedding, copies, the final norm, and what is done with logits.
 
-use super::{Kernels, Status, Storage, Stream, require};
+use super::{Kernels, Status, Storage, Target, require};
 use crate::cuda::sys::{
     photon_copy_params, photon_embed_params, photon_log_prob_params, photon_norm_params, photon_rows,
     photon_sample_params,
@@ -28,7 +28,7 @@ impl Kernels {
     /// As the module says.
     pub unsafe fn embed_chunk(
         &self,
-        stream: Stream,
+        stream: impl Target,
         storage: Storage,
         params: &photon_embed_params,
     ) -> Status {
@@ -48,7 +48,7 @@ impl Kernels {
     ///
     /// # Safety
     /// As the module says.
-    pub unsafe fn copy_rows(&self, stream: Stream, params: &photon_copy_params) -> Status {
+    pub unsafe fn copy_rows(&self, stream: impl Target, params: &photon_copy_params) -> Status {
         blocks("from.len", &params.from)?;
         blocks("to.len", &params.to)?;
         let Some(grid) = counted(params.m)? else { return Ok(()) };
@@ -63,7 +63,7 @@ impl Kernels {
     ///
     /// # Safety
     /// As the module says.
-    pub unsafe fn rms_norm(&self, stream: Stream, params: &photon_norm_params) -> Status {
+    pub unsafe fn rms_norm(&self, stream: impl Target, params: &photon_norm_params) -> Status {
         blocks("from.len", &params.from)?;
         blocks("to.len", &params.to)?;
         require("width", params.width.into(), params.width > 0 && params.width % 4 == 0, "a multiple of 4")?;
@@ -81,7 +81,7 @@ impl Kernels {
     ///
     /// # Safety
     /// As the module says.
-    pub unsafe fn sample(&self, stream: Stream, params: &photon_sample_params) -> Status {
+    pub unsafe fn sample(&self, stream: impl Target, params: &photon_sample_params) -> Status {
         blocks("to.len", &params.to)?;
         let vocabulary = i64::from(params.vocabulary);
         require("vocabulary", vocabulary, (1..=MOST_VOCABULARY).contains(&vocabulary), "1 to 1048576")?;
@@ -97,7 +97,7 @@ impl Kernels {
     ///
     /// # Safety
     /// As the module says; targets are below the vocabulary or `u32::MAX`.
-    pub unsafe fn log_prob(&self, stream: Stream, params: &photon_log_prob_params) -> Status {
+    pub unsafe fn log_prob(&self, stream: impl Target, params: &photon_log_prob_params) -> Status {
         require("vocabulary", params.vocabulary.into(), params.vocabulary > 0, "at least 1")?;
         let Some(grid) = counted(params.m)? else { return Ok(()) };
         // SAFETY: the caller's promise.

@@ -10,7 +10,7 @@ pub const PHOTON_KEY_STEP: u32 = 32;
 pub const PHOTON_KEY_SEGMENT: u32 = 256;
 pub const PHOTON_MAX_WINDOW: u32 = 64;
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_rows {
     pub list: *const u32,
     pub start: i64,
@@ -27,7 +27,7 @@ const _: () = {
     ["Offset of field: photon_rows::stride"][::core::mem::offset_of!(photon_rows, stride) - 24usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_kv {
     pub base: *mut ::core::ffi::c_void,
     pub sequences: *const *mut ::core::ffi::c_void,
@@ -56,7 +56,7 @@ const _: () = {
     ["Offset of field: photon_kv::offset"][::core::mem::offset_of!(photon_kv, offset) - 72usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_units {
     pub slot: *const u32,
     pub unit: *const u32,
@@ -73,7 +73,7 @@ const _: () = {
     ["Offset of field: photon_units::first"][::core::mem::offset_of!(photon_units, first) - 20usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_product {
     pub x: *const ::core::ffi::c_void,
     pub weight: *const ::core::ffi::c_void,
@@ -102,7 +102,7 @@ const _: () = {
     ["Offset of field: photon_product::eps"][::core::mem::offset_of!(photon_product, eps) - 76usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_project_params {
     pub product: photon_product,
     pub bias: *const f32,
@@ -126,7 +126,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_project_params, out_stride) - 128usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_residual_params {
     pub product: photon_product,
     pub out: *mut f32,
@@ -144,7 +144,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_residual_params, out_stride) - 88usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_swiglu_params {
     pub product: photon_product,
     pub out: *mut ::core::ffi::c_void,
@@ -162,7 +162,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_swiglu_params, out_stride) - 88usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_qkv_params {
     pub product: photon_product,
     pub query: *mut ::core::ffi::c_void,
@@ -197,7 +197,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_qkv_params, head_dim) - 216usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_local_attention_params {
     pub query: *const ::core::ffi::c_void,
     pub query_stride: i64,
@@ -247,7 +247,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_local_attention_params, scale) - 140usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_stream_attention_params {
     pub query: *const ::core::ffi::c_void,
     pub query_stride: i64,
@@ -309,7 +309,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_stream_attention_params, scale) - 176usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_embed_params {
     pub table: *const ::core::ffi::c_void,
     pub ids: *const u32,
@@ -342,7 +342,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_embed_params, vocabulary) - 104usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_copy_params {
     pub x: *const f32,
     pub from: photon_rows,
@@ -370,7 +370,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_copy_params, width) - 100usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_norm_params {
     pub x: *const f32,
     pub from: photon_rows,
@@ -403,7 +403,7 @@ const _: () = {
     ["Offset of field: photon_norm_params::eps"][::core::mem::offset_of!(photon_norm_params, eps) - 112usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_draw {
     pub seed: u64,
     pub position: u64,
@@ -429,7 +429,7 @@ const _: () = {
     ["Offset of field: photon_draw::top_k"][::core::mem::offset_of!(photon_draw, top_k) - 36usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_sample_params {
     pub logits: *const f32,
     pub draws: *const photon_draw,
@@ -458,7 +458,7 @@ const _: () = {
         [::core::mem::offset_of!(photon_sample_params, vocabulary) - 68usize];
 };
 #[repr(C)]
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, PartialEq)]
 pub struct photon_log_prob_params {
     pub logits: *const f32,
     pub target: *const u32,

@@ -26,6 +26,8 @@ impl From<&Draw> for photon_draw {
 
 // SAFETY: C's layout, integers and floats without padding.
 unsafe impl cudarc::driver::DeviceRepr for photon_draw {}
+// SAFETY: as above.
+unsafe impl bytemuck::NoUninit for photon_draw {}
 // SAFETY: zeros are a greedy draw.
 unsafe impl cudarc::driver::ValidAsZeroBits for photon_draw {}
 

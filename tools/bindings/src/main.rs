@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         .allowlist_var("PHOTON_.*")
         .derive_default(false)
         .derive_copy(true)
+        .derive_partialeq(true)
         .layout_tests(true)
         .use_core()
         .merge_extern_blocks(true)
