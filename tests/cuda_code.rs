@@ -132,8 +132,8 @@ fn launch(name: &str) -> (u32, u32) {
             let warps = if width() <= 64 { 4 } else { 2 };
             (32 * warps, (256 + if width() > 96 { 32 } else { 0 }) * warps * width())
         }
-        // A window of 5 rows, 4 heads of 52.
-        _ if name.contains("local") => (128, 8 * 15 * 4 * 13 + 16 * 5 * 6),
+        // A window of 5 rows, 4 heads of 52: 52 fours, and 9 more between rows.
+        _ if name.contains("local") => (128, 8 * 15 * (4 * 13 + 9) + 16 * 5 * 6),
         "photon_sample" | "photon_log_prob" => (256, 0),
         _ => (128, 0),
     }
