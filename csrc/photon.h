@@ -26,6 +26,8 @@
 /* Keys that attention takes in one step, a block of them, and keys in a segment, whose partial results are merged in order. */
 #define PHOTON_KEY_STEP 32
 #define PHOTON_KEY_SEGMENT 256
+/* Outputs of the language model's head of which lm_head_best keeps the best. */
+#define PHOTON_HEAD_TILE 32
 /* Most rows that a chunk of local attention may have (R + C - 1). */
 #define PHOTON_MAX_WINDOW 64
 
@@ -201,6 +203,27 @@ typedef struct photon_sample_params {
     int64_t logits_stride;
     int32_t m, vocabulary;
 } photon_sample_params;
+
+/*
+ * lm_head_best: best[i, j] = the greatest key of the outputs PHOTON_HEAD_TILE j and on of x . W^T + bias, where a key has the logit's bits,
+ * turned so that they sort, above the complement of the id
+ */
+typedef struct photon_lm_head_params {
+    photon_product product; /* x: f32 */
+    const float *bias;      /* [n], or null */
+    uint64_t *best;         /* [m, ceil(n / PHOTON_HEAD_TILE)] */
+    int64_t best_stride;
+} photon_lm_head_params;
+
+/* lm_head_pick: ids[to(i)] = the token of the greatest key of row i, or the one that is forced; nothing else of a draw is looked at */
+typedef struct photon_lm_head_pick_params {
+    const uint64_t *best;
+    const photon_draw *draws;
+    uint32_t *ids;
+    photon_rows to;
+    int64_t best_stride;
+    int32_t m, tiles; /* tiles: ceil(n / PHOTON_HEAD_TILE) */
+} photon_lm_head_pick_params;
 
 /* log_prob: out[i] = logits[i, target[i]] - log sum exp logits[i]; 0 where the target is UINT32_MAX */
 typedef struct photon_log_prob_params {

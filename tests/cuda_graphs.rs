@@ -19,12 +19,15 @@ fn engine(checkpoint: &Checkpoint, graphs: bool) -> Engine<CudaBackend> {
     Engine::new(backend, checkpoint).expect("an engine")
 }
 
-/// Each sequence's tokens and the bits of its last latent, and what was launched in each step.
+/// A sequence's tokens and the bits of its last latent.
+type Sequence = (Vec<u32>, Vec<u32>);
+
+/// What became of each sequence, and what was launched up to each step.
 fn generate(
     engine: &Engine<CudaBackend>,
     requests: &[Request],
     mode: Mode,
-) -> (Vec<(Vec<u32>, Vec<u32>)>, Vec<Launches>) {
+) -> (Vec<Sequence>, Vec<Launches>) {
     let mut generation =
         engine.generate(requests, mode, Bottleneck::Reconstruction, &mut |_, _| ()).expect("a generation");
     let mut launches = vec![engine.backend().launches()];

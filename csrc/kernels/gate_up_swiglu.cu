@@ -10,6 +10,7 @@
 namespace {
 
 template <class T> struct Swiglu {
+    static constexpr bool BY_ROW = false;
     const photon_swiglu_params &p;
 
     __device__ __forceinline__ void operator()(int row, int column, float gate, float up) const {

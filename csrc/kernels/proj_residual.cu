@@ -9,6 +9,7 @@
 namespace {
 
 template <class T> struct Residual {
+    static constexpr bool BY_ROW = false;
     const photon_residual_params &p;
 
     __device__ __forceinline__ void operator()(int row, int column, float first, float second) const {

@@ -11,6 +11,7 @@
 namespace {
 
 template <class T> struct Project {
+    static constexpr bool BY_ROW = false;
     const photon_project_params &p;
 
     __device__ __forceinline__ void operator()(int row, int column, float first, float second) const {

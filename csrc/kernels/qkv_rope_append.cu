@@ -14,6 +14,7 @@
 namespace {
 
 template <class T> struct Qkv {
+    static constexpr bool BY_ROW = false;
     const photon_qkv_params &p;
 
     __device__ __forceinline__ void operator()(int row, int column, float first, float second) const {

@@ -10,6 +10,7 @@
 // Top-k and top-p keep a prefix of the order "higher logits first, then lower ids", so a key of 64 bits says all about
 // them. It is found by counting (top-k) or weighing (top-p) the keys by their highest undecided byte, eight times. Weights are
 // counted in units of 2^-44, so that the order in which threads add them changes nothing.
+#include "../tile/order.cuh"
 #include "../tile/philox.cuh"
 #include "../tile/reduce.cuh"
 #include "../tile/rows.cuh"
@@ -20,13 +21,6 @@ constexpr int THREADS = 256;
 constexpr int CHUNK = 1024;  // ids whose weights one warp sums up
 constexpr int MOST_CHUNKS = 1024;
 constexpr double UNIT = 17592186044416.0;  // 2^44
-
-// Grows with the logit and, among equals, with falling ids. The lowest of all for NaN.
-__device__ __forceinline__ uint64_t order_key(uint32_t id, float logit) {
-    const uint32_t bits = __float_as_uint(isnan(logit) ? -INFINITY : logit + 0.0f);
-    const uint32_t rising = bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
-    return static_cast<uint64_t>(rising) << 32 | static_cast<uint32_t>(~id);
-}
 
 struct Row {
     const float *logits;
@@ -50,7 +44,7 @@ __device__ uint64_t prefix_key(const Row &row, uint64_t floor, uint64_t goal, ui
         __syncthreads();
         for (int id = threadIdx.x; id < row.vocabulary; id += THREADS) {
             const float logit = row.logits[id];
-            const uint64_t k = order_key(id, logit);
+            const uint64_t k = photon::order_key(id, logit);
             const bool same = shift == 56 || k >> (shift + 8) == key >> (shift + 8);
             if (same && k >= floor && !(Mass && isnan(logit))) {
                 const uint64_t measure = Mass ? __double2ull_rn(row.weight(logit) * UNIT) : 1;
@@ -98,11 +92,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
 
     uint64_t best = 0;
     for (int id = threadIdx.x; id < p.vocabulary; id += THREADS) {
-        best = max(best, order_key(id, logits[id]));
+        best = max(best, photon::order_key(id, logits[id]));
     }
-    for (int bit = 16; bit > 0; bit /= 2) {
-        best = max(best, __shfl_xor_sync(0xffffffffu, best, bit));
-    }
+    best = photon::greatest_key<32>(best);
     if (lane == 0) {
         best_keys[warp] = best;
     }
@@ -130,7 +122,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
         __syncthreads();
         uint64_t mass = 0;
         for (int id = threadIdx.x; id < p.vocabulary; id += THREADS) {
-            if (!isnan(logits[id]) && order_key(id, logits[id]) >= lowest) {
+            if (!isnan(logits[id]) && photon::order_key(id, logits[id]) >= lowest) {
                 mass += __double2ull_rn(row.weight(logits[id]) * UNIT);
             }
         }
@@ -142,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     }
 
     auto kept = [&](int id, float logit) -> double {
-        if (id >= p.vocabulary || isnan(logit) || order_key(id, logit) < lowest) {
+        if (id >= p.vocabulary || isnan(logit) || photon::order_key(id, logit) < lowest) {
             return 0.0;
         }
         const float weight = row.weight(logit);

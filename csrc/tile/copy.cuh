@@ -1,4 +1,4 @@
-// Asynchronous copies from global to shared memory, 16 bytes a lane.
+// Ways to shared memory: asynchronous copies from global memory, 16 bytes a lane, and stores of pairs.
 #pragma once
 
 #include <stdint.h>
@@ -19,6 +19,11 @@ __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_gr
 // Waits until at most `Pending` of the groups committed by this thread are unfinished.
 template <int Pending> __device__ __forceinline__ void copy_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+// Two floats in one store. nvcc makes two of some float2 stores, whose lanes then meet in banks where those of the pair do not.
+__device__ __forceinline__ void store_pair(uint32_t shared, float first, float second) {
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared), "f"(first), "f"(second) : "memory");
 }
 
 }  // namespace photon

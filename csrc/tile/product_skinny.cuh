@@ -4,6 +4,9 @@
 // the end: a warp waits for its own copies and for no barrier. In flight it has STAGES - 1 steps, 64 bytes of each
 // of its weight rows and the same inputs of each row of x. In the end the slices are added in order.
 //
+// STAGES is four, or what fits: 64 rows of f32 take 10 KB a step and warp, so two stages are 80 KB and three would be more than the
+// 99 KB of sm_86, sm_89 and sm_120. One step in flight is then 40 KB a CTA, as much as three of 8 x 32.
+//
 // Bytes of a CTA: 2 k (8 Outputs) of weights and k size(x) rows of x; both go through L2, where x stays.
 #pragma once
 
@@ -13,21 +16,23 @@
 namespace photon {
 
 constexpr int SKINNY_THREADS = SLICES * 32;
-constexpr int SKINNY_STAGES = 4;
+constexpr int SKINNY_MEMORY = 96 * 1024;
 
 template <class T, class X, int Rows, int Outputs> struct Skinny {
     using Left = Operand<X, Rows, 32>;
     using Right = Operand<T, 8 * Outputs, 32>;
     static constexpr int STAGE = Left::BYTES + Right::BYTES;
-    static constexpr int PITCH = 8 * Outputs + 8;  // floats of a row of results: rows 8 banks apart
-    static constexpr int PIPELINE = SLICES * SKINNY_STAGES * STAGE;
+    static constexpr int STAGES = SKINNY_MEMORY / (SLICES * STAGE) < 4 ? SKINNY_MEMORY / (SLICES * STAGE) : 4;
+    static constexpr int PITCH = 8 * Outputs + 8;  // floats of a row of results: rows 8 or 24 banks apart
+    static constexpr int PIPELINE = SLICES * STAGES * STAGE;
     static constexpr int RESULTS = SLICES * Rows * (PITCH + 1) * 4;
     static constexpr int SHARED = PIPELINE > RESULTS ? PIPELINE : RESULTS;
 };
 
 template <class T, class X, bool Norm, int Rows, int Outputs, class Epilogue>
-__device__ __forceinline__ void product_skinny(const photon_product &p, const Epilogue &epilogue) {
+__device__ __forceinline__ void product_skinny(const photon_product &p, Epilogue epilogue) {
     using Shape = Skinny<T, X, Rows, Outputs>;
+    constexpr int STAGES = Shape::STAGES;
     constexpr bool LOW = Rows == 8;
     constexpr int TILES = LOW ? 1 : Rows / 16;
     extern __shared__ __align__(128) char memory[];
@@ -35,7 +40,7 @@ __device__ __forceinline__ void product_skinny(const photon_product &p, const Ep
     const int lane = threadIdx.x % 32, slice = threadIdx.x / 32;
     const int row0 = blockIdx.x * Rows, column0 = blockIdx.y * 8 * Outputs;
     const int rows = min(Rows, p.m - row0), columns = min(8 * Outputs, p.n - column0);
-    char *const stages = memory + slice * SKINNY_STAGES * Shape::STAGE;
+    char *const stages = memory + slice * STAGES * Shape::STAGE;
 
     typename Shape::Left left;
     typename Shape::Right right;
@@ -49,7 +54,7 @@ __device__ __forceinline__ void product_skinny(const photon_product &p, const Ep
     const int first = slice_start(p.k, slice), last = slice_start(p.k, slice + 1);
     auto fetch = [&](int step) {
         if (step < last) {
-            const uint32_t to = shared_address(stages + step % SKINNY_STAGES * Shape::STAGE);
+            const uint32_t to = shared_address(stages + step % STAGES * Shape::STAGE);
             left.copy(lane, to, p.k, step);
             right.copy(lane, to + Shape::Left::BYTES, p.k, step);
         }
@@ -59,14 +64,14 @@ __device__ __forceinline__ void product_skinny(const photon_product &p, const Ep
     float sums[TILES][Outputs][4] = {};
     float squares[TILES][2] = {};
 #pragma unroll
-    for (int i = 0; i < SKINNY_STAGES - 1; i++) {
+    for (int i = 0; i < STAGES - 1; i++) {
         fetch(first + i);
     }
     for (int step = first; step < last; step++) {
-        copy_wait<SKINNY_STAGES - 2>();
+        copy_wait<STAGES - 2>();
         __syncwarp();
-        fetch(step + SKINNY_STAGES - 1);
-        const char *const block = stages + step % SKINNY_STAGES * Shape::STAGE;
+        fetch(step + STAGES - 1);
+        const char *const block = stages + step % STAGES * Shape::STAGE;
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             uint32_t a[TILES][4];
@@ -100,8 +105,7 @@ __device__ __forceinline__ void product_skinny(const photon_product &p, const Ep
             float *const out = results + (slice * Rows + row) * Shape::PITCH + 2 * t;
 #pragma unroll
             for (int j = 0; j < Outputs; j++) {
-                *reinterpret_cast<float2 *>(out + 8 * j) =
-                    make_float2(sums[i][j][2 * upper], sums[i][j][2 * upper + 1]);
+                store_pair(shared_address(out + 8 * j), sums[i][j][2 * upper], sums[i][j][2 * upper + 1]);
             }
             if constexpr (Norm) {
                 const float all = sum_lanes<4>(squares[i][upper]);
@@ -112,8 +116,14 @@ __device__ __forceinline__ void product_skinny(const photon_product &p, const Ep
         }
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < rows * 4 * Outputs; i += SKINNY_THREADS) {
-        const int row = i / (4 * Outputs), column = i % (4 * Outputs) * 2;
+    // A row is 4 Outputs lanes wide, and all lanes of a warp go round as often: BY_ROW epilogues exchange values among them.
+    for (int i = threadIdx.x; i < Rows * 4 * Outputs; i += SKINNY_THREADS) {
+        const int column = i % (4 * Outputs) * 2;
+        int row = i / (4 * Outputs);
+        if constexpr (Outputs == 2) {
+            // Half a warp has two rows here. Of those two apart the one begins 16 banks after the other, of neighbours 24.
+            row = (row & ~3) | (row & 1) << 1 | (row >> 1 & 1);
+        }
         float2 sum = make_float2(0.0f, 0.0f);
         float square = 0.0f;
 #pragma unroll
@@ -131,8 +141,11 @@ __device__ __forceinline__ void product_skinny(const photon_product &p, const Ep
             sum.x = __fmul_rn(sum.x, scale);
             sum.y = __fmul_rn(sum.y, scale);
         }
-        if (column < columns) {
+        if (row < rows && column < columns) {
             epilogue(row0 + row, column0 + column, sum.x, sum.y);
+        }
+        if constexpr (Epilogue::BY_ROW) {
+            epilogue.template row_done<4 * Outputs>(row0 + row, column0, row < rows);
         }
     }
 }

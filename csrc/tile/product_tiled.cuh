@@ -1,9 +1,9 @@
-// x . W^T for many rows: tiles of 64 rows by 128 outputs, bound by arithmetic.
+// x . W^T for many rows: tiles of 64 rows by `Outputs` outputs.
 //
-// Eight warps, two by four, 32 x 32 each. All of K goes by in steps through STAGES buffers; at the end of each slice of K
+// Warps two by `Outputs / 32`, 32 x 32 each. All of K goes by in steps through STAGES buffers; at the end of each slice of K
 // its sums are added to the total, so that a row gets the bits that product_skinny gives it.
 //
-// Bytes through L2: (2 k 128 + k size(x) 64) for each tile.
+// Bytes through L2: (2 k Outputs + k size(x) 64) for each tile.
 #pragma once
 
 #include "operand.cuh"
@@ -11,26 +11,25 @@
 
 namespace photon {
 
-constexpr int TILED_THREADS = 256;
 constexpr int TILED_STAGES = 4;
 constexpr int TILED_ROWS = 64;
-constexpr int TILED_OUTPUTS = 128;
 
-template <class T, class X> struct Tiled {
-    using Left = Operand<X, TILED_ROWS, TILED_THREADS>;
-    using Right = Operand<T, TILED_OUTPUTS, TILED_THREADS>;
+template <class T, class X, int Outputs> struct Tiled {
+    static constexpr int THREADS = 2 * Outputs;
+    using Left = Operand<X, TILED_ROWS, THREADS>;
+    using Right = Operand<T, Outputs, THREADS>;
     static constexpr int STAGE = Left::BYTES + Right::BYTES;
     static constexpr int SHARED = TILED_STAGES * STAGE;
 };
 
-template <class T, class X, bool Norm, class Epilogue>
-__device__ __forceinline__ void product_tiled(const photon_product &p, const Epilogue &epilogue) {
-    using Shape = Tiled<T, X>;
+template <class T, class X, bool Norm, int Outputs, class Epilogue>
+__device__ __forceinline__ void product_tiled(const photon_product &p, Epilogue epilogue) {
+    using Shape = Tiled<T, X, Outputs>;
     extern __shared__ __align__(128) char memory[];
 
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int g = lane / 4, t = lane % 4;
-    const int row0 = blockIdx.x * TILED_ROWS, column0 = blockIdx.y * TILED_OUTPUTS;
+    const int row0 = blockIdx.x * TILED_ROWS, column0 = blockIdx.y * Outputs;
     const int warp_row = warp % 2 * 32, warp_column = warp / 2 * 32;
 
     typename Shape::Left left;
@@ -78,8 +77,8 @@ __device__ __forceinline__ void product_tiled(const photon_product &p, const Epi
 #pragma unroll
                 for (int j = 0; j < 4; j += 2) {
                     uint32_t b[4];
-                    load_weights<T, TILED_OUTPUTS, TILED_THREADS>(b, block + Shape::Left::BYTES, lane,
-                                                                  warp_column + 8 * j, half);
+                    load_weights<T, Outputs, Shape::THREADS>(b, block + Shape::Left::BYTES, lane, warp_column + 8 * j,
+                                                             half);
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
                         mma_k16<T>(sums[i][j], a[i], b[0], b[1]);
@@ -110,18 +109,19 @@ __device__ __forceinline__ void product_tiled(const photon_product &p, const Epi
 #pragma unroll
         for (int upper = 0; upper < 2; upper++) {
             const int row = row0 + warp_row + 16 * i + 8 * upper + g;
-            if (row >= p.m) {
-                continue;
-            }
             const float scale = Norm ? inverse_rms(total_squares[i][upper], p.k, p.eps) : 1.0f;
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 const int column = column0 + warp_column + 8 * j + 2 * t;
-                if (column < p.n) {
+                if (row < p.m && column < p.n) {
                     // Rounded before the epilogue adds to it, as in the skinny kernel.
                     epilogue(row, column, __fmul_rn(total[i][j][2 * upper], scale),
                              __fmul_rn(total[i][j][2 * upper + 1], scale));
                 }
+            }
+            if constexpr (Epilogue::BY_ROW) {
+                const int column = column0 + warp_column;
+                epilogue.template row_done<4>(row, column, row < p.m && column < p.n);
             }
         }
     }

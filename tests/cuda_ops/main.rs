@@ -5,6 +5,7 @@
 mod device;
 mod head;
 mod judge;
+mod lm_head;
 mod local;
 mod matrix;
 mod product;

@@ -1,5 +1,7 @@
 //! project, proj_residual, gate_up_swiglu and qkv_rope_append.
 
+use std::collections::BTreeSet;
+
 use photon_kernels::cuda::raw::{Storage, blocked_kv, shape};
 use photon_kernels::cuda::sys::*;
 use rand::RngExt;
@@ -13,7 +15,7 @@ use super::matrix::Matrix;
 const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
 
 /// Rows around every edge of a shape.
-const MS: [usize; 18] = [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 200, 300];
+const MS: [usize; 19] = [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 129, 200, 300];
 /// Inputs around every edge of a step and of the four slices.
 const KS: [usize; 12] = [4, 8, 28, 32, 36, 60, 64, 96, 124, 132, 260, 416];
 
@@ -263,7 +265,7 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
         let dim = [32, 40, 48, 52, 56, 60, 64, 80, 96, 128][i % 10];
         let (kv, group) = (rng.random_range(1..=2), rng.random_range(1..=2));
         let heads = kv * group;
-        let m = *MS[..14].choose(rng).expect("one");
+        let m = *MS[..15].choose(rng).expect("one");
         let n = (heads + 2 * kv) * dim;
         let case = Case::new(&device, rng, storage, m, n, 64);
         // Three sequences, each row at a unit of its own.
@@ -359,6 +361,7 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
 fn a_row_has_the_same_bits_in_every_shape_and_in_every_repetition() {
     let _turn = turn();
     let (device, rng) = (Device::new(), &mut rng(6));
+    let mut shapes = BTreeSet::new();
     for (n, k) in [(4224, 96), (1040, 260), (200, 36)] {
         let case = Case::new(&device, rng, Storage::Bf16, 300, n, k);
         let run = |first: usize, m: usize| -> Vec<u32> {
@@ -380,7 +383,19 @@ fn a_row_has_the_same_bits_in_every_shape_and_in_every_repetition() {
             out.values("project").into_iter().map(f32::to_bits).collect()
         };
         let all = run(0, 300);
-        for (first, m) in [(0, 300), (0, 1), (5, 8), (17, 16), (40, 32), (100, 33), (200, 64), (172, 128)] {
+        for (first, m) in [
+            (0, 300),
+            (0, 1),
+            (5, 8),
+            (17, 16),
+            (40, 32),
+            (100, 33),
+            (60, 48),
+            (200, 64),
+            (131, 65),
+            (172, 128),
+        ] {
+            shapes.insert(shape(m, n).to_string());
             assert!(
                 run(first, m) == all[first * n..(first + m) * n],
                 "{m} rows from {first} of {n} x {k} ({})",
@@ -388,4 +403,5 @@ fn a_row_has_the_same_bits_in_every_shape_and_in_every_repetition() {
             );
         }
     }
+    assert_eq!(shapes.len(), 8, "shapes that were compared: {shapes:?}");
 }

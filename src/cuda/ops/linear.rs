@@ -21,7 +21,7 @@ pub struct CudaLinear {
     pitch: usize,
     bias: Option<Memory<f32>>,
     /// The norm's eps.
-    norm: Option<f32>,
+    pub(super) norm: Option<f32>,
     layout: Layout,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
@@ -165,6 +165,11 @@ impl CudaBackend {
         })
     }
 
+    /// The bias as the kernels take it, null without one.
+    pub(super) fn bias(&self, linear: &CudaLinear) -> *const f32 {
+        linear.bias.as_ref().map_or(std::ptr::null(), |bias| self.address(bias) as *const f32)
+    }
+
     /// Fails unless the map was loaded for the operation.
     pub(super) fn made_for(&self, linear: &CudaLinear, layout: Layout, norm: bool) -> Result<()> {
         if linear.layout != layout {
@@ -217,7 +222,7 @@ impl CudaBackend {
     ) -> Result<()> {
         let params = photon_project_params {
             product: self.product(linear, x, from, linear.inputs, n)?,
-            bias: linear.bias.as_ref().map_or(std::ptr::null(), |bias| self.address(bias) as *const f32),
+            bias: self.bias(linear),
             out,
             to,
             out_stride: to_width as i64,

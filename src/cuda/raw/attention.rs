@@ -10,7 +10,9 @@ use crate::cuda::sys::{
 /// Shared memory of local attention with `block_heads` KV heads in a CTA.
 fn local_shared(rows: usize, units: usize, group: usize, head_dim: usize, block_heads: usize) -> usize {
     let pitch = (head_dim / 4) | 1;
-    8 * (2 * units + rows * group) * block_heads * pitch + 4 * 4 * rows * (units + 1)
+    // `row_pitch` of csrc/kernels/local_attention.cu: the next number of fours that leaves `pitch` over 16.
+    let row = |heads: usize| heads * pitch + (pitch + 15 * heads * pitch) % 16;
+    8 * (2 * units * row(block_heads) + rows * row(group * block_heads)) + 4 * 4 * rows * (units + 1)
 }
 
 /// The KV heads that a CTA of local attention takes: as many as four (whole sectors of memory at any head width), fewer where the

@@ -49,6 +49,8 @@ params! {
     Embed: photon_embed_params,
     Copy: photon_copy_params,
     Norm: photon_norm_params,
+    LmHead: photon_lm_head_params,
+    LmHeadPick: photon_lm_head_pick_params,
     Sample: photon_sample_params,
     LogProb: photon_log_prob_params,
 }

@@ -7,7 +7,7 @@ use cudarc::driver::sys as driver;
 use super::launch::Function;
 use super::product::Product;
 use super::{HEAD_DIMS, RawError, Storage, done};
-use crate::cuda::sys::IMAGES;
+use crate::cuda::sys::{IMAGES, PHOTON_HEAD_TILE};
 
 /// All kernels, loaded into one context.
 pub struct Kernels {
@@ -24,6 +24,9 @@ pub struct Kernels {
     pub(super) copy_rows: Function,
     pub(super) rms_norm: Function,
     pub(super) sample: Function,
+    pub(super) lm_head_best: [Product; 2],
+    pub(super) lm_head_best_norm: [Product; 2],
+    pub(super) lm_head_pick: Function,
     pub(super) log_prob: Function,
 }
 
@@ -85,12 +88,17 @@ impl Kernels {
                 get(file, format!("photon_{name}_{}", Storage::F16.name()))?,
             ])
         };
-        let product = |file: &str, name: &str, input: usize| -> Result<[Product; 2], RawError> {
-            let [bf16, f16] = Storage::ALL.map(|storage| {
-                Product::find(input, |shape| get(file, format!("photon_{name}_{}_{shape}", storage.name())))
-            });
-            Ok([bf16?, f16?])
-        };
+        let shaped =
+            |file: &str, name: &str, input: usize, narrowest: usize| -> Result<[Product; 2], RawError> {
+                let [bf16, f16] = Storage::ALL.map(|storage| {
+                    Product::find(input, narrowest, |shape| {
+                        get(file, format!("photon_{name}_{}_{shape}", storage.name()))
+                    })
+                });
+                Ok([bf16?, f16?])
+            };
+        let product = |file: &str, name: &str, input: usize| shaped(file, name, input, 0);
+        let head = |name: &str| shaped("lm_head_sample", name, 4, PHOTON_HEAD_TILE as usize);
         let dims = |file: &str| -> Result<[[Function; HEAD_DIMS.len()]; 2], RawError> {
             let mut found = [[Function::NONE; HEAD_DIMS.len()]; 2];
             for storage in Storage::ALL {
@@ -115,6 +123,9 @@ impl Kernels {
             copy_rows: get("copy_rows", "photon_copy_rows".into())?,
             rms_norm: get("rms_norm", "photon_rms_norm".into())?,
             sample: get("sample", "photon_sample".into())?,
+            lm_head_best: head("lm_head_best")?,
+            lm_head_best_norm: head("lm_head_best_norm")?,
+            lm_head_pick: get("lm_head_sample", "photon_lm_head_pick".into())?,
             log_prob: get("log_prob", "photon_log_prob".into())?,
         })
     }

@@ -26,7 +26,7 @@ pub use attention::{local_heads, stream_decodes, stream_partial};
 pub use kv::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
 pub use launch::{Launch, Target};
 pub use load::Kernels;
-pub use product::{Shape, shape};
+pub use product::{Shape, head_shape, head_tiles, shape};
 
 use std::ffi::c_void;
 

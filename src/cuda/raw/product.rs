@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{Function, Kernels, Params, RawError, Status, Storage, Target, require};
 use crate::cuda::sys::{
-    PHOTON_K_SLICES, PHOTON_K_STEP, photon_product, photon_project_params, photon_qkv_params,
-    photon_residual_params, photon_swiglu_params,
+    PHOTON_HEAD_TILE, PHOTON_K_SLICES, PHOTON_K_STEP, photon_lm_head_params, photon_product,
+    photon_project_params, photon_qkv_params, photon_residual_params, photon_swiglu_params,
 };
 
 /// The shape of a matrix kernel (`csrc/tile/instances.cuh`). All give the same bits.
@@ -19,33 +19,52 @@ pub struct Shape {
     pub skinny: bool,
 }
 
-const SHAPES: [Shape; 6] = [
-    Shape { rows: 8, outputs: 16, skinny: true },
+/// For each number of rows the shapes from the widest to the narrowest.
+const SHAPES: [Shape; 8] = [
     Shape { rows: 8, outputs: 32, skinny: true },
-    Shape { rows: 16, outputs: 16, skinny: true },
+    Shape { rows: 8, outputs: 16, skinny: true },
     Shape { rows: 16, outputs: 32, skinny: true },
+    Shape { rows: 16, outputs: 16, skinny: true },
     Shape { rows: 32, outputs: 32, skinny: true },
     Shape { rows: 64, outputs: 128, skinny: false },
+    Shape { rows: 64, outputs: 64, skinny: false },
+    Shape { rows: 64, outputs: 32, skinny: true },
 ];
 
-/// CTAs that fill an H100, the largest GPU here.
-const FULL: usize = 132;
+/// CTAs of which a shape should give at least as many: half the SMs of an H100, the largest GPU here.
+const BUSY: usize = 66;
 
-/// The shape for `m` rows and `n` outputs. Up to 32 rows one CTA has them all, so weights are read once; with more, the skinny
-/// shapes read them once for every 32 rows, from L2, which is still better than tiles that leave most of the GPU idle.
+/// The shape for `m` rows and `n` outputs.
+///
+/// The fewest rows of 8, 16, 32 and 64 that hold all, so that up to 64 rows weights go by once, and beyond that once for every 64; then the
+/// widest of those shapes that makes [`BUSY`] CTAs, because x goes by once for each tile of outputs, or else the narrowest. For 32 outputs
+/// and 64 rows of f32 that are `320 k` bytes with 32 outputs a CTA, `192 k` with 64, `128 k` with 128; two CTAs of 32 rows each, which
+/// would read the weights twice, make it `384 k`.
 pub fn shape(m: usize, n: usize) -> Shape {
-    let [few16, few32, half16, half32, skinny, tiled] = SHAPES;
-    if m > 32 && m.div_ceil(tiled.rows) * n.div_ceil(tiled.outputs) >= FULL / 2 {
-        return tiled;
+    widest(m, n, 0)
+}
+
+/// The shape that `lm_head_best` takes for `m` rows and `n` outputs: as [`shape`], but never of fewer than 32 outputs.
+pub fn head_shape(m: usize, n: usize) -> Shape {
+    widest(m, n, PHOTON_HEAD_TILE as usize)
+}
+
+fn widest(m: usize, n: usize, narrowest: usize) -> Shape {
+    let rows = [8, 16, 32].into_iter().find(|&rows| m <= rows).unwrap_or(64);
+    let fitting = SHAPES.into_iter().filter(|shape| shape.rows == rows && shape.outputs >= narrowest);
+    let mut chosen = SHAPES[SHAPES.len() - 1];
+    for shape in fitting {
+        chosen = shape;
+        if m.div_ceil(shape.rows) * n.div_ceil(shape.outputs) >= BUSY {
+            break;
+        }
     }
-    let wide = n.div_ceil(32) >= FULL;
-    match m {
-        0..=8 if wide => few32,
-        0..=8 => few16,
-        9..=16 if wide => half32,
-        9..=16 => half16,
-        _ => skinny,
-    }
+    chosen
+}
+
+/// Keys that `lm_head_best` writes for a row of `n` outputs.
+pub fn head_tiles(n: usize) -> usize {
+    n.div_ceil(PHOTON_HEAD_TILE as usize)
 }
 
 impl fmt::Display for Shape {
@@ -58,23 +77,30 @@ impl fmt::Display for Shape {
 
 impl Shape {
     fn threads(self) -> u32 {
-        if self.skinny { 128 } else { 256 }
+        if self.skinny { 128 } else { 2 * self.outputs as u32 }
     }
 
-    /// Dynamic shared memory: four stages, a set of them for each warp of the skinny kernels, whose results take their place.
+    /// Dynamic shared memory for rows of `element`-byte elements. Tiled kernels have four stages; skinny ones a set of four for each warp, fewer
+    /// where they do not fit, and their results take its place.
     fn shared(self, element: usize) -> usize {
         let stage = PHOTON_K_STEP as usize * (self.rows * element + self.outputs * 2);
         if !self.skinny {
             return 4 * stage;
         }
-        let slices = PHOTON_K_SLICES as usize;
-        (slices * 4 * stage).max(slices * self.rows * (self.outputs + 8 + 1) * 4)
+        let set = PHOTON_K_SLICES as usize * stage;
+        let results = PHOTON_K_SLICES as usize * self.rows * (self.outputs + 8 + 1) * 4;
+        (set * (SKINNY_MEMORY / set).min(4)).max(results)
     }
 }
 
-/// A matrix kernel in all shapes.
+/// What the stages of a skinny kernel may take (`csrc/tile/product_skinny.cuh`).
+const SKINNY_MEMORY: usize = 96 * 1024;
+
+/// A matrix kernel in its shapes.
 pub(super) struct Product {
     shapes: [Function; SHAPES.len()],
+    /// Outputs of the narrowest shape.
+    narrowest: usize,
     /// Bytes of an element of x.
     element: usize,
 }
@@ -82,13 +108,16 @@ pub(super) struct Product {
 impl Product {
     pub(super) fn find(
         element: usize,
+        narrowest: usize,
         get: impl Fn(Shape) -> Result<Function, RawError>,
     ) -> Result<Product, RawError> {
         let mut shapes = [Function::NONE; SHAPES.len()];
         for (place, shape) in shapes.iter_mut().zip(SHAPES) {
-            *place = get(shape)?;
+            if shape.outputs >= narrowest {
+                *place = get(shape)?;
+            }
         }
-        Ok(Product { shapes, element })
+        Ok(Product { shapes, narrowest, element })
     }
 
     /// # Safety
@@ -110,7 +139,7 @@ impl Product {
         if m == 0 {
             return Ok(());
         }
-        let shape = shape(m as usize, n as usize);
+        let shape = widest(m as usize, n as usize, self.narrowest);
         let index = SHAPES.iter().position(|s| *s == shape).unwrap_or(0);
         let grid = [(m as usize).div_ceil(shape.rows) as i64, (n as usize).div_ceil(shape.outputs) as i64, 1];
         // SAFETY: the caller vouches for the parameters.
@@ -137,6 +166,27 @@ impl Kernels {
     ) -> Status {
         let kernels = if norm { &self.project_norm } else { &self.project };
         require("to.len", params.to.len, params.to.len > 0, "at least 1")?;
+        // SAFETY: the caller's promise.
+        unsafe { kernels[storage.index()].launch(stream, &params.product, params) }
+    }
+
+    /// `lm_head_best`: the best of every 32 outputs of `x · Wᵀ + bias`, with `norm` of `x / rms(x)`, for [`Kernels::lm_head_pick`].
+    ///
+    /// # Errors
+    /// [`RawError`]; nothing was launched then.
+    ///
+    /// # Safety
+    /// As the module says; `best` has [`head_tiles`] keys a row.
+    pub unsafe fn lm_head_best(
+        &self,
+        stream: impl Target,
+        storage: Storage,
+        norm: bool,
+        params: &photon_lm_head_params,
+    ) -> Status {
+        let kernels = if norm { &self.lm_head_best_norm } else { &self.lm_head_best };
+        let tiles = head_tiles(params.product.n.max(0) as usize) as i64;
+        require("best_stride", params.best_stride, params.best_stride >= tiles, "ceil(n / 32) at least")?;
         // SAFETY: the caller's promise.
         unsafe { kernels[storage.index()].launch(stream, &params.product, params) }
     }
@@ -210,19 +260,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_skinny_shape_holds_all_rows_up_to_32() {
-        for m in 1..=32 {
-            for n in [16, 1664, 4992, 32000] {
-                let shape = shape(m, n);
-                assert!(shape.skinny && shape.rows >= m, "{m} x {n}: {shape}");
+    fn one_cta_holds_all_rows_up_to_64() {
+        for m in 1..=64 {
+            for n in [16, 1664, 4992, 8192, 32000] {
+                for shape in [shape(m, n), head_shape(m, n)] {
+                    assert!(shape.rows >= m && (m > 32 || shape.skinny), "{m} x {n}: {shape}");
+                }
             }
         }
     }
 
     #[test]
+    fn tiles_are_as_wide_as_half_the_multiprocessors_allow() {
+        let named = |m: usize, n: usize| shape(m, n).to_string();
+        assert_eq!(named(4, 1664), "skinny8x16");
+        assert_eq!(named(4, 4992), "skinny8x32");
+        assert_eq!(named(64, 1664), "skinny64x32");
+        assert_eq!(named(64, 4992), "tiled64x64");
+        assert_eq!(named(64, 8192), "tiled64x64");
+        assert_eq!(named(64, 32000), "tiled64x128");
+        assert_eq!(named(512, 1664), "tiled64x128");
+        assert_eq!(head_shape(1, 100).to_string(), "skinny8x32");
+    }
+
+    #[test]
     fn every_shape_fits_the_shared_memory_of_every_architecture() {
         for shape in SHAPES {
-            assert!(shape.shared(4) <= super::super::load::MOST_SHARED, "{shape}");
+            for element in [2, 4] {
+                assert!(shape.shared(element) <= super::super::load::MOST_SHARED, "{shape}");
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Kernels, Status, Storage, Target, require};
 use crate::cuda::sys::{
-    photon_copy_params, photon_embed_params, photon_log_prob_params, photon_norm_params, photon_rows,
-    photon_sample_params,
+    photon_copy_params, photon_embed_params, photon_lm_head_pick_params, photon_log_prob_params,
+    photon_norm_params, photon_rows, photon_sample_params,
 };
 
 /// Most tokens of a vocabulary: the sampler keeps a partial sum for every 1024.
@@ -88,6 +88,21 @@ impl Kernels {
         let Some(grid) = counted(params.m)? else { return Ok(()) };
         // SAFETY: the caller's promise.
         unsafe { self.sample.launch(stream, grid, 256, 0, params) }
+    }
+
+    /// `lm_head_pick`: the token of each row from the keys that [`Kernels::lm_head_best`] wrote, or the one that is forced.
+    ///
+    /// # Errors
+    /// [`super::RawError`]; nothing was launched then.
+    ///
+    /// # Safety
+    /// As the module says; where all tokens are forced, `best` is not read.
+    pub unsafe fn lm_head_pick(&self, stream: impl Target, params: &photon_lm_head_pick_params) -> Status {
+        blocks("to.len", &params.to)?;
+        require("tiles", params.tiles.into(), params.tiles > 0, "at least 1")?;
+        let Some(grid) = counted(params.m)? else { return Ok(()) };
+        // SAFETY: the caller's promise.
+        unsafe { self.lm_head_pick.launch(stream, grid, 128, 0, params) }
     }
 
     /// `log_prob`: the log-probability of one token for each row of logits.

@@ -8,6 +8,7 @@ pub const PHOTON_K_STEP: u32 = 32;
 pub const PHOTON_KV_BLOCK: u32 = 32;
 pub const PHOTON_KEY_STEP: u32 = 32;
 pub const PHOTON_KEY_SEGMENT: u32 = 256;
+pub const PHOTON_HEAD_TILE: u32 = 32;
 pub const PHOTON_MAX_WINDOW: u32 = 64;
 #[repr(C)]
 #[derive(Debug, Copy, Clone, PartialEq)]
@@ -456,6 +457,58 @@ const _: () = {
     ["Offset of field: photon_sample_params::m"][::core::mem::offset_of!(photon_sample_params, m) - 64usize];
     ["Offset of field: photon_sample_params::vocabulary"]
         [::core::mem::offset_of!(photon_sample_params, vocabulary) - 68usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct photon_lm_head_params {
+    pub product: photon_product,
+    pub bias: *const f32,
+    pub best: *mut u64,
+    pub best_stride: i64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of photon_lm_head_params"][::core::mem::size_of::<photon_lm_head_params>() - 104usize];
+    ["Alignment of photon_lm_head_params"][::core::mem::align_of::<photon_lm_head_params>() - 8usize];
+    ["Offset of field: photon_lm_head_params::product"]
+        [::core::mem::offset_of!(photon_lm_head_params, product) - 0usize];
+    ["Offset of field: photon_lm_head_params::bias"]
+        [::core::mem::offset_of!(photon_lm_head_params, bias) - 80usize];
+    ["Offset of field: photon_lm_head_params::best"]
+        [::core::mem::offset_of!(photon_lm_head_params, best) - 88usize];
+    ["Offset of field: photon_lm_head_params::best_stride"]
+        [::core::mem::offset_of!(photon_lm_head_params, best_stride) - 96usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone, PartialEq)]
+pub struct photon_lm_head_pick_params {
+    pub best: *const u64,
+    pub draws: *const photon_draw,
+    pub ids: *mut u32,
+    pub to: photon_rows,
+    pub best_stride: i64,
+    pub m: i32,
+    pub tiles: i32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of photon_lm_head_pick_params"][::core::mem::size_of::<photon_lm_head_pick_params>() - 72usize];
+    ["Alignment of photon_lm_head_pick_params"]
+        [::core::mem::align_of::<photon_lm_head_pick_params>() - 8usize];
+    ["Offset of field: photon_lm_head_pick_params::best"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, best) - 0usize];
+    ["Offset of field: photon_lm_head_pick_params::draws"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, draws) - 8usize];
+    ["Offset of field: photon_lm_head_pick_params::ids"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, ids) - 16usize];
+    ["Offset of field: photon_lm_head_pick_params::to"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, to) - 24usize];
+    ["Offset of field: photon_lm_head_pick_params::best_stride"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, best_stride) - 56usize];
+    ["Offset of field: photon_lm_head_pick_params::m"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, m) - 64usize];
+    ["Offset of field: photon_lm_head_pick_params::tiles"]
+        [::core::mem::offset_of!(photon_lm_head_pick_params, tiles) - 68usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone, PartialEq)]

@@ -1,0 +1,60 @@
+//! Launches of a layer.
+
+use std::collections::BTreeMap;
+
+use photon_kernels::checkpoint::{Checkpoint, Dtype};
+use photon_kernels::config::{Config, ModelType};
+use photon_kernels::cuda::{CudaBackend, CudaOptions};
+use photon_kernels::generate::{Engine, Mode};
+use photon_kernels::presets::preset;
+
+use super::bench::Bench;
+
+/// Launches by operation while a text of three meta-contexts is scored.
+fn launches(bench: &Bench, config: &Config) -> BTreeMap<String, i64> {
+    let before = bench.launches().len();
+    let checkpoint = Checkpoint::random(config, 1, Dtype::Bf16).expect("random weights");
+    let backend = CudaBackend::new(CudaOptions::default()).expect("a GPU, real or simulated");
+    let engine = Engine::new(backend, &checkpoint).expect("an engine");
+    let tokens: Vec<u32> = (0..48).map(|i| i % 31).collect();
+    engine.score(&tokens, Mode::HierGen, 0, &mut |_, _| ()).expect("a score");
+    let mut counts = BTreeMap::new();
+    for launch in bench.launches().iter().skip(before) {
+        let name = launch.kernel().trim_start_matches("photon_");
+        let operation = name.split("_bf16").next().unwrap_or(name);
+        *counts.entry(operation.to_string()).or_default() += 1;
+    }
+    counts
+}
+
+pub fn five_launches(bench: &Bench) {
+    // photon-600m's levels, narrow; then one layer more in each of the four stacks.
+    let small = Config {
+        vocab_size: 64,
+        hidden_size: 128,
+        intermediate_size: 64,
+        num_attention_heads: 2,
+        num_key_value_heads: 2,
+        encoder_embedding_size: 32,
+        ..preset("photon-600m").expect("a preset")
+    };
+    assert_eq!(small.model_type, ModelType::Photon);
+    let mut deeper = small.clone();
+    for level in &mut deeper.levels {
+        level.encoder_layers += 1;
+        level.decoder_layers += 1;
+    }
+    let (few, more) = (launches(bench, &small), launches(bench, &deeper));
+    let added: BTreeMap<&str, i64> = more
+        .iter()
+        .map(|(name, count)| (name.as_str(), count - few.get(name).copied().unwrap_or(0)))
+        .filter(|(_, count)| *count != 0)
+        .collect();
+    let passes = added["qkv_rope_append"];
+    assert!(passes >= 4, "{added:?}");
+    assert_eq!(added["gate_up_swiglu"], passes, "{added:?}");
+    assert_eq!(added["proj_residual"], 2 * passes, "{added:?}");
+    let attention: i64 = added.iter().filter(|(name, _)| name.contains("attention")).map(|(_, n)| n).sum();
+    assert_eq!(attention, passes, "{added:?}");
+    assert_eq!(added.values().sum::<i64>(), 5 * passes, "nothing else is launched: {added:?}");
+}
