@@ -46,6 +46,24 @@ impl Sequence {
         }
     }
 
+    /// Meta-contexts so far, the prompt's included.
+    pub(super) fn metas(&self, c: usize) -> usize {
+        self.position / c
+    }
+
+    /// Keeps in `before` what a step changes.
+    fn note(&self, before: &mut Before) {
+        before.tail.clone_from(&self.tail);
+        (before.position, before.tokens, before.finished) = (self.position, self.tokens.len(), self.finished);
+    }
+
+    /// Takes a step back.
+    fn undo(&mut self, before: &Before) {
+        self.tail.clone_from(&before.tail);
+        self.tokens.truncate(before.tokens);
+        (self.position, self.finished) = (before.position, before.finished);
+    }
+
     /// Takes the drawn tokens of a meta-context over.
     pub(super) fn accept(&mut self, drawn: &[u32], eos: Option<u32>) {
         for &token in &drawn[self.tail.len()..] {
@@ -60,6 +78,16 @@ impl Sequence {
     }
 }
 
+/// A sequence before a step.
+#[derive(Default)]
+struct Before {
+    tail: Vec<u32>,
+    position: usize,
+    /// How many.
+    tokens: usize,
+    finished: bool,
+}
+
 /// A batch under generation: [`Generation::step`] until it says that all sequences have ended.
 pub struct Generation<'e, B: Backend> {
     engine: &'e Engine<B>,
@@ -67,12 +95,14 @@ pub struct Generation<'e, B: Backend> {
     /// Sequences that go on, in the order of the rows of a pass.
     live: Vec<usize>,
     driver: Driver<'e, B>,
+    /// The sequences before the step under way.
+    before: Vec<Before>,
 }
 
 /// What knows how the sequences of an architecture advance.
 enum Driver<'e, B: Backend> {
     Hierarchical(Box<HierarchicalBatch<'e, B>>),
-    Flat(FlatBatch<'e, B>),
+    Flat(Box<FlatBatch<'e, B>>),
 }
 
 impl<B: Backend> Engine<B> {
@@ -114,13 +144,14 @@ impl<B: Backend> Engine<B> {
                     &mut done,
                 )?)),
                 Network::Flat(model) => {
-                    Driver::Flat(FlatBatch::start(model, &self.backend, requests, &mut done)?)
+                    Driver::Flat(Box::new(FlatBatch::start(model, &self.backend, requests, &mut done)?))
                 }
             })
         })?;
         let sequences: Vec<Sequence> = requests.iter().map(|r| Sequence::new(r, c)).collect();
         let live = (0..requests.len()).filter(|&i| !sequences[i].finished).collect();
-        Ok(Generation { engine: self, sequences, live, driver })
+        let before = requests.iter().map(|_| Before::default()).collect();
+        Ok(Generation { engine: self, sequences, live, driver, before })
     }
 }
 
@@ -128,15 +159,28 @@ impl<B: Backend> Generation<'_, B> {
     /// Generates one meta-context of every sequence that goes on (one token, for the flat baseline). In the parallel
     /// modes, sequences whose prompt ends inside a meta-context complete that one first, alone. Returns whether any
     /// sequence goes on.
+    ///
+    /// # Errors
+    /// What the backend says. A step that fails is taken back: after [`Error::OutOfMemory`] the same step can be tried again, and draws the
+    /// tokens that it would have drawn.
     pub fn step(&mut self) -> Result<bool> {
         if self.live.is_empty() {
             return Ok(false);
         }
-        let Generation { engine, sequences, live, driver } = self;
-        engine.backend.enter(|| match driver {
+        let Generation { engine, sequences, live, driver, before } = self;
+        for (sequence, before) in sequences.iter().zip(&mut *before) {
+            sequence.note(before);
+        }
+        let result = engine.backend.enter(|| match driver {
             Driver::Hierarchical(batch) => batch.advance(sequences, live),
             Driver::Flat(batch) => batch.advance(sequences, live),
-        })?;
+        });
+        if result.is_err() {
+            for (sequence, before) in sequences.iter_mut().zip(before) {
+                sequence.undo(before);
+            }
+        }
+        result?;
         live.retain(|&i| !sequences[i].finished);
         Ok(!live.is_empty())
     }

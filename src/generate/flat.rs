@@ -1,6 +1,6 @@
 //! The flat baseline's generation and scoring: one token after another.
 
-use crate::backend::{Backend, RowMap};
+use crate::backend::{Backend, KvCache, RowMap};
 use crate::error::Result;
 use crate::model::{Activations, Flat, FlatState, MAX_ROWS, fit};
 use crate::sampling::Draw;
@@ -24,6 +24,8 @@ pub(super) struct FlatBatch<'e, B: Backend> {
     /// Places among the live lanes that go on, and these lanes.
     kept: Vec<usize>,
     going: Vec<usize>,
+    /// Tokens cached for each lane before the step under way.
+    read: Vec<usize>,
 }
 
 impl<'e, B: Backend> FlatBatch<'e, B> {
@@ -49,6 +51,7 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
             drawn: vec![0; n],
             kept: Vec::with_capacity(n),
             going: Vec::with_capacity(n),
+            read: vec![0; n],
         };
         let mut done = 0;
         for (lane, request) in requests.iter().enumerate() {
@@ -57,6 +60,7 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
                 done += tokens.len();
                 progress(done);
             }
+            batch.read[lane] = batch.state.caches[lane].len();
         }
         Ok(batch)
     }
@@ -70,9 +74,25 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
         model.finish(*backend, activations, last, 1, &mut state.latents, RowMap::from(lane))
     }
 
-    /// One token of each live lane.
+    /// One token of each live lane. What fails is taken back, the sequences excepted.
     pub(super) fn advance(&mut self, sequences: &mut [Sequence], live: &[usize]) -> Result<()> {
-        let Self { model, backend, activations, state, ids, hidden, ones, draws, drawn, kept, going } = self;
+        let result = self.token(sequences, live);
+        if result.is_err() {
+            // The latents are what a step changes last.
+            for &lane in live {
+                let len = self.state.caches[lane].len().min(self.read[lane]);
+                self.state.caches[lane].truncate(len)?;
+            }
+        }
+        for &lane in live {
+            self.read[lane] = self.state.caches[lane].len();
+        }
+        result
+    }
+
+    fn token(&mut self, sequences: &mut [Sequence], live: &[usize]) -> Result<()> {
+        let Self { model, backend, activations, state, ids, hidden, ones, draws, drawn, kept, going, .. } =
+            self;
         let (n, d, dense) = (live.len(), model.config.hidden_size, RowMap::DENSE);
         backend.copy(&state.latents, RowMap::List(live), hidden, dense, n, d)?;
         draws.clear();

@@ -9,6 +9,7 @@ use crate::sampling::Draw;
 use super::batch::Sequence;
 use super::exact::ExactMeta;
 use super::prefill::Carries;
+use super::undo::Undo;
 use super::{Bottleneck, Mode, Request, capped};
 
 /// The sequences of a batch on their way through a [`Photon`] model.
@@ -33,6 +34,7 @@ pub(super) struct HierarchicalBatch<'e, B: Backend> {
     /// RecGen with refresh: the tokens generated since the last one, per lane.
     unread: Vec<Vec<u32>>,
     parallel_metas: usize,
+    undo: Undo<B>,
 }
 
 impl<'e, B: Backend> HierarchicalBatch<'e, B> {
@@ -56,6 +58,7 @@ impl<'e, B: Backend> HierarchicalBatch<'e, B> {
             work: Work::new(model, backend)?,
             state: State::new(model, backend, &capacity)?,
             carries: Carries::new(model, backend, n)?,
+            undo: Undo::new(model, backend, n)?,
             kept: Vec::with_capacity(n),
             going: Vec::with_capacity(n),
             ragged: Vec::with_capacity(n),
@@ -75,8 +78,19 @@ impl<'e, B: Backend> HierarchicalBatch<'e, B> {
     }
 
     /// One meta-context: of the lanes whose prompt ends inside one, if there are any and the mode is parallel, else of
-    /// all live lanes.
+    /// all live lanes. What fails is taken back, the sequences excepted.
     pub(super) fn advance(&mut self, sequences: &mut [Sequence], live: &[usize]) -> Result<()> {
+        let (backend, state, carries) = (self.backend, &self.state, &self.carries);
+        self.undo.note(backend, state, carries, &self.unread, self.parallel_metas)?;
+        let result = self.meta(sequences, live);
+        if result.is_err() {
+            let Self { undo, state, carries, unread, parallel_metas, .. } = self;
+            undo.apply(backend, state, carries, unread, parallel_metas);
+        }
+        result
+    }
+
+    fn meta(&mut self, sequences: &mut [Sequence], live: &[usize]) -> Result<()> {
         if self.mode == Mode::Exact {
             self.exact_meta(sequences, live, false)?;
             return self.collect(sequences, live);
@@ -89,7 +103,9 @@ impl<'e, B: Backend> HierarchicalBatch<'e, B> {
         } else {
             let result =
                 self.exact_meta(sequences, &ragged, true).and_then(|()| self.collect(sequences, &ragged));
-            self.drop_unneeded();
+            if result.is_ok() {
+                self.drop_unneeded();
+            }
             result
         };
         self.ragged = ragged;
@@ -157,7 +173,7 @@ impl<'e, B: Backend> HierarchicalBatch<'e, B> {
                 self.unread[lane].extend_from_slice(drawn);
             }
             if self.parallel_metas.is_multiple_of(k) {
-                return self.refresh(k);
+                return self.refresh(sequences, k);
             }
         }
         if self.bottleneck == Bottleneck::EncoderStates {
@@ -190,13 +206,15 @@ impl<'e, B: Backend> HierarchicalBatch<'e, B> {
     }
 
     /// Encodes the tokens of the last `k` meta-contexts; their top units replace the reconstructed ones.
-    fn refresh(&mut self, k: usize) -> Result<()> {
+    fn refresh(&mut self, sequences: &[Sequence], k: usize) -> Result<()> {
         let (model, backend) = (self.model, self.backend);
         let Self { work, state, going, unread, drawn, ones, .. } = self;
         let top = state.level(model.depth())?;
         for &lane in going.iter() {
-            // The k-th unit has not been appended: its reconstruction would be cut right away.
-            let len = top[lane].len() + 1 - k;
+            // The k-th unit has not been appended: its reconstruction would be cut right away. After a refresh that failed the
+            // others are not there either.
+            let len = sequences[lane].metas(model.config.meta_context()) - k;
+            let len = len.min(top[lane].len());
             top[lane].truncate(len)?;
         }
         let (c, n) = (model.config.meta_context(), going.len());

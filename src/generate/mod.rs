@@ -16,6 +16,7 @@ mod hierarchical;
 mod parallel;
 mod prefill;
 mod score;
+mod undo;
 
 pub use batch::Generation;
 

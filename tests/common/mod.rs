@@ -31,6 +31,8 @@ pub fn reference_mode(mode: Mode) -> reference::Mode {
 pub struct Limits {
     pub head_dims: &'static [usize],
     pub kv_heads: usize,
+    /// Of the model, `H · head_dim`.
+    pub width: usize,
     /// Embeddings and intermediate rows have a multiple of this.
     pub grain: usize,
     /// In grains.
@@ -43,6 +45,7 @@ pub struct Limits {
 pub const ANY: Limits = Limits {
     head_dims: &[2, 4, 6, 10, 16, 18, 20, 26],
     kv_heads: 3,
+    width: usize::MAX,
     grain: 1,
     embedding: 24,
     intermediate: 70,
@@ -67,8 +70,13 @@ pub fn config(rng: &mut StdRng) -> Config {
 /// A random configuration: L 1–3, odd chunk and prefix lengths, grouped queries, both conditions.
 pub fn config_within(rng: &mut StdRng, limits: &Limits) -> Config {
     let head_dim = limits.head_dims[rng.random_range(0..limits.head_dims.len())];
-    let (kv, group) = (rng.random_range(1..=limits.kv_heads), rng.random_range(1..=3));
-    let d: usize = head_dim * kv * group;
+    let (kv, group) = loop {
+        let (kv, group) = (rng.random_range(1..=limits.kv_heads), rng.random_range(1..=3));
+        if head_dim * kv * group <= limits.width {
+            break (kv, group);
+        }
+    };
+    let d = head_dim * kv * group;
     let depth = rng.random_range(1..=3);
     let mut levels = Vec::new();
     let mut embedding = limits.grain * rng.random_range(1..=limits.embedding);

@@ -5,13 +5,24 @@ use photon_kernels::cuda::sys::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::device::{Device, STORAGES, rng, round, turn, values};
+use super::device::{Device, Memory, STORAGES, rng, round, turn, values};
 use super::judge::judge;
 use super::local::attend;
 use super::matrix::Matrix;
 
 const BLOCK: usize = PHOTON_KV_BLOCK as usize;
 const SEGMENT: usize = PHOTON_KEY_SEGMENT as usize;
+
+/// Where the caches of a batch lie.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Each at an address of its own.
+    Own,
+    /// One after another, all with room for the longest.
+    Strided,
+    /// In a pool of blocks, in any order; the blocks that [`Batch::share`] has made equal are there once.
+    Paged,
+}
 
 /// A batch of sequences with their caches.
 struct Batch {
@@ -24,6 +35,15 @@ struct Batch {
     queries: Vec<f32>,
     /// `[sequence][key or value][head][unit][dim]`
     caches: Vec<Vec<f32>>,
+    /// Blocks at the beginning that all sequences have in common.
+    shared: usize,
+}
+
+/// Caches on the device.
+struct Caches {
+    layout: photon_kv,
+    slots: Vec<u32>,
+    _memory: (Vec<Matrix<u16>>, Memory<u64>, Memory<u32>),
 }
 
 impl Batch {
@@ -47,6 +67,108 @@ impl Batch {
             sequences: sequences.to_vec(),
             queries: random(rows * kv * group * dim, 3.0),
             caches: sequences.iter().map(|(len, rows)| random(2 * kv * (len + rows) * dim, 2.0)).collect(),
+            shared: 0,
+        }
+    }
+
+    /// Gives all sequences the first one's units in their first `blocks` blocks: a common prompt.
+    fn share(mut self, blocks: usize) -> Batch {
+        assert!(self.sequences.iter().all(|(len, _)| len / BLOCK >= blocks), "a prefix of whole blocks");
+        let prefix = self.beginning(blocks * BLOCK);
+        for (cache, (len, rows)) in self.caches.iter_mut().zip(&self.sequences) {
+            for (own, common) in cache
+                .chunks_exact_mut((len + rows) * self.dim)
+                .zip(prefix.chunks_exact(blocks * BLOCK * self.dim))
+            {
+                own[..common.len()].copy_from_slice(common);
+            }
+        }
+        self.shared = blocks;
+        self
+    }
+
+    /// Blocks of a sequence; padding of heads zero as appending leaves it, units that do not exist NaN.
+    fn blocks(&self, s: usize) -> Vec<f32> {
+        let (dim, kv, width) = (self.dim, self.kv, self.dim.next_multiple_of(8));
+        let (units, block) = (self.sequences[s].0 + self.sequences[s].1, self.block());
+        let mut all = vec![f32::NAN; units.div_ceil(BLOCK) * block];
+        for (value, head) in (0..2).flat_map(|value| (0..kv).map(move |head| (value, head))) {
+            for unit in 0..units {
+                let at = unit / BLOCK * block + ((value * kv + head) * BLOCK + unit % BLOCK) * width;
+                all[at..at + dim].copy_from_slice(self.unit(s, value, head, unit));
+                all[at + dim..at + width].fill(0.0);
+            }
+        }
+        all
+    }
+
+    /// Elements of a block.
+    fn block(&self) -> usize {
+        2 * self.kv * BLOCK * self.dim.next_multiple_of(8)
+    }
+
+    /// The caches of the entries `which`.
+    fn place(&self, device: &Device, which: &[usize], place: Place) -> Caches {
+        let block = self.block();
+        let half = |values: &[f32]| Matrix::half(device, self.storage, values, block, block);
+        let layout = blocked_kv(1, self.kv, self.dim, 0);
+        let blocks: Vec<Vec<f32>> = which.iter().map(|&s| self.blocks(s)).collect();
+        let slots: Vec<u32> = (0..which.len() as u32).collect();
+        let most = blocks.iter().map(|blocks| blocks.len() / block).max().unwrap_or(0);
+        match place {
+            Place::Own => {
+                let caches: Vec<Matrix<u16>> = blocks.iter().map(|blocks| half(blocks)).collect();
+                let addresses: Vec<u64> = caches.iter().map(|cache| cache.start() as u64).collect();
+                let memory = (caches, device.upload(&addresses), device.upload(&[0u32]));
+                let layout = photon_kv { sequences: memory.1.at(0) as *const _, ..layout };
+                Caches { layout, slots, _memory: memory }
+            }
+            Place::Strided => {
+                let stride = (most + 1) * block;
+                let mut all = vec![f32::NAN; which.len() * stride];
+                for (blocks, all) in blocks.iter().zip(all.chunks_exact_mut(stride)) {
+                    all[..blocks.len()].copy_from_slice(blocks);
+                }
+                let memory = (vec![half(&all)], device.upload(&[0u64]), device.upload(&[0u32]));
+                let base = memory.0[0].start().cast();
+                let layout = photon_kv { base, slot_stride: stride as i64, ..layout };
+                Caches { layout, slots, _memory: memory }
+            }
+            Place::Paged => {
+                // Slots in the other order, each with a longer row of the table than it needs: what lies beyond its blocks names none.
+                let pitch = most + 2;
+                let mut table = vec![u32::MAX; which.len() * pitch];
+                let mut logical = Vec::new();
+                for (at, blocks) in blocks.iter().enumerate() {
+                    let row = which.len() - 1 - at;
+                    for (b, values) in blocks.chunks_exact(block).enumerate() {
+                        let known = if b < self.shared && at > 0 { Some(b) } else { None };
+                        table[row * pitch + b] = known.unwrap_or(logical.len()) as u32;
+                        if known.is_none() {
+                            logical.push(values);
+                        }
+                    }
+                }
+                // Backwards, and every other physical block is nobody's and holds NaN.
+                let last = 2 * logical.len() as u32;
+                let order: Vec<u32> = (0..logical.len() as u32).map(|b| last - 2 * b).collect();
+                let mut pool = vec![f32::NAN; (last as usize + 1) * block];
+                for (values, &at) in logical.iter().zip(&order) {
+                    pool[at as usize * block..][..block].copy_from_slice(values);
+                }
+                for entry in table.iter_mut().filter(|entry| **entry != u32::MAX) {
+                    *entry = order[*entry as usize];
+                }
+                let memory = (vec![half(&pool)], device.upload(&[0u64]), device.upload(&table));
+                let layout = photon_kv {
+                    base: memory.0[0].start().cast(),
+                    blocks: memory.2.at(0),
+                    blocks_pitch: pitch as i64,
+                    ..layout
+                };
+                let slots = slots.into_iter().rev().collect();
+                Caches { layout, slots, _memory: memory }
+            }
         }
     }
 
@@ -66,29 +188,13 @@ impl Batch {
 
     /// Runs the kernel on the entries `which`; the rows of their results, in bits.
     fn run(&self, device: &Device, which: &[usize]) -> Vec<f32> {
-        let (storage, dim, kv, width) = (self.storage, self.dim, self.kv, self.dim.next_multiple_of(8));
+        self.run_at(device, which, Place::Own)
+    }
+
+    fn run_at(&self, device: &Device, which: &[usize], place: Place) -> Vec<f32> {
+        let (storage, dim, kv) = (self.storage, self.dim, self.kv);
         let heads = kv * self.group;
-        let block = 2 * kv * BLOCK * width;
-        // Blocks of a sequence; padding of heads zero as appending leaves it, units that do not exist NaN.
-        let caches: Vec<Matrix<u16>> = which
-            .iter()
-            .map(|&s| {
-                let units = self.sequences[s].0 + self.sequences[s].1;
-                let mut all = vec![f32::NAN; units.div_ceil(BLOCK) * block];
-                for value in 0..2 {
-                    for head in 0..kv {
-                        for unit in 0..units {
-                            let at =
-                                unit / BLOCK * block + ((value * kv + head) * BLOCK + unit % BLOCK) * width;
-                            all[at..at + dim].copy_from_slice(self.unit(s, value, head, unit));
-                            all[at + dim..at + width].fill(0.0);
-                        }
-                    }
-                }
-                Matrix::half(device, storage, &all, block, block)
-            })
-            .collect();
-        let addresses: Vec<u64> = caches.iter().map(|cache| cache.start() as u64).collect();
+        let caches = self.place(device, which, place);
         let (mut first_row, mut rows) = (vec![0u32], Vec::new());
         for &s in which {
             let before: usize = self.sequences[..s].iter().map(|s| s.1).sum();
@@ -108,9 +214,8 @@ impl Batch {
             .max(1);
         let query = Matrix::half(device, storage, &queries, heads * dim, heads * dim + 4);
         let out = Matrix::half(device, storage, &vec![0.0; queries.len()], heads * dim, heads * dim + 8);
-        let sequences = device.upload(&addresses);
         let first_rows = device.upload(&first_row);
-        let slots = device.upload(&(0..which.len() as u32).collect::<Vec<_>>());
+        let slots = device.upload(&caches.slots);
         let lengths = device.upload(&which.iter().map(|&s| self.sequences[s].0 as u32).collect::<Vec<_>>());
         let counts = stream_partial(which.len(), kv, segments, most_rows * self.group, dim);
         let needed = stream_decodes(most_rows, self.group) && counts.0 > 0;
@@ -119,7 +224,7 @@ impl Batch {
         let params = photon_stream_attention_params {
             query: query.start() as *const _,
             query_stride: query.pitch as i64,
-            kv: photon_kv { sequences: sequences.at(0) as *const _, ..blocked_kv(1, kv, dim, 0) },
+            kv: caches.layout,
             out: out.start().cast(),
             out_stride: out.pitch as i64,
             first_row: first_rows.at(0),
@@ -239,5 +344,45 @@ fn a_row_has_the_same_bits_alone_in_a_batch_in_a_prefill_and_in_every_repetition
                 batch.name()
             );
         }
+    }
+}
+
+#[test]
+fn caches_in_pages_and_in_strides_have_the_bits_of_caches_of_their_own() {
+    let _turn = turn();
+    let (device, rng) = (Device::new(), &mut rng(33));
+    // Lengths around a block's end, a segment's end and several CTAs; few rows and many.
+    let decode: [&[(usize, usize)]; 3] =
+        [&[(30, 1), (31, 1), (32, 1), (33, 1)], &[(255, 1), (0, 2), (256, 1)], &[(1100, 1), (64, 1)]];
+    let prefill: [&[(usize, usize)]; 3] =
+        [&[(0, 31), (0, 32), (0, 33)], &[(31, 40), (32, 33)], &[(0, 70), (250, 65), (5, 1)]];
+    for (i, dim) in DIMS.into_iter().enumerate() {
+        let sequences = if i % 2 == 0 { decode[i / 2 % 3] } else { prefill[i / 2 % 3] };
+        let batch = Batch::new(rng, STORAGES[i / 2 % 2], dim, 1 + i % 2, 1 + i % 3, sequences);
+        let all: Vec<usize> = (0..sequences.len()).collect();
+        let own = batch.run(&device, &all);
+        for place in [Place::Strided, Place::Paged] {
+            assert!(batch.run_at(&device, &all, place) == own, "{place:?}: {}", batch.name());
+        }
+    }
+}
+
+#[test]
+fn sequences_that_share_the_pages_of_a_common_prompt_err_at_most_twice_as_much_as_naive() {
+    let _turn = turn();
+    let (device, rng) = (Device::new(), &mut rng(34));
+    for (dim, group, blocks, sequences) in [
+        (52, 1, 1, &[(32, 1), (33, 1), (63, 1), (64, 1)][..]),
+        (64, 2, 2, &[(64, 1), (100, 2)][..]),
+        (128, 1, 9, &[(288, 1), (300, 1), (1030, 1)][..]),
+        (40, 3, 2, &[(64, 40), (70, 33), (95, 1)][..]),
+    ] {
+        let batch = Batch::new(rng, Storage::Bf16, dim, 2, group, sequences).share(blocks);
+        let all: Vec<usize> = (0..sequences.len()).collect();
+        let got = batch.run_at(&device, &all, Place::Paged);
+        assert!(got == batch.run(&device, &all), "shared or not: {}", batch.name());
+        let (want, naive) = batch.expect();
+        let got: Vec<f64> = got.into_iter().map(f64::from).collect();
+        judge(&batch.name(), &got, &naive, &want, 2f64.powi(-10));
     }
 }

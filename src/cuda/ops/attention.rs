@@ -1,5 +1,6 @@
 //! `qkv_rope_append`, `local_attention` and `stream_attention`.
 
+use super::cache::check_window;
 use super::device::{CudaBackend, Rope, Scratch, refused};
 use super::linear::{CudaLinear, DENSE};
 use super::memory::{CudaBuffer, small};
@@ -7,8 +8,7 @@ use crate::backend::{Attention, Heads, Layout, RowMap, rotary_frequencies};
 use crate::check;
 use crate::cuda::raw;
 use crate::cuda::sys::{
-    PHOTON_MAX_WINDOW, photon_kv, photon_local_attention_params, photon_qkv_params,
-    photon_stream_attention_params, photon_units,
+    photon_kv, photon_local_attention_params, photon_qkv_params, photon_stream_attention_params, photon_units,
 };
 use crate::error::{Error, Result};
 
@@ -22,12 +22,7 @@ fn validate(heads: Heads, n: usize, layer: usize, attention: &Rows<'_>) -> Resul
         Attention::Chunks { window } => *window,
         Attention::Step { local, .. } => local.window,
     };
-    if window > PHOTON_MAX_WINDOW as usize {
-        return Err(Error::Unsupported(format!(
-            "a chunk has {window} rows; on CUDA R + C - 1 is at most {PHOTON_MAX_WINDOW}"
-        )));
-    }
-    Ok(())
+    check_window(window)
 }
 
 impl CudaBackend {

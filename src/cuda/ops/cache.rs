@@ -9,8 +9,8 @@ use super::memory::Memory;
 use super::queue::Queue;
 use crate::backend::{Heads, KvCache};
 use crate::check::{self, Chunks, Sequence, Stored};
-use crate::cuda::raw::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
-use crate::cuda::sys::photon_kv;
+use crate::cuda::raw::{HEAD_DIMS, KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
+use crate::cuda::sys::{PHOTON_MAX_WINDOW, photon_kv};
 use crate::error::{Error, Result};
 
 /// Keys and values of one sequence through the layers of one stack.
@@ -30,6 +30,12 @@ impl CudaBackend {
     pub(crate) fn new_cache(&self, layers: usize, heads: Heads, capacity: usize) -> Result<CudaCache> {
         check::positive("layers", layers)?;
         geometry(heads)?;
+        if !HEAD_DIMS.contains(&heads.head_dim) {
+            return Err(Error::Unsupported(format!(
+                "heads.head_dim is {}; on CUDA encoders have kernels for {HEAD_DIMS:?}",
+                heads.head_dim
+            )));
+        }
         let blocks = capacity.div_ceil(KV_BLOCK);
         let len =
             check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, kv_width(heads.head_dim)])?;
@@ -46,6 +52,7 @@ impl CudaBackend {
     ) -> Result<CudaLocal> {
         geometry(heads)?;
         check::positive("window", window)?;
+        check_window(window)?;
         let len = check::product("local", &[layers, slots, 2, window, heads.kv, heads.head_dim])?;
         Ok(CudaLocal { data: self.zeros(len)?, layers, heads, slots, window })
     }
@@ -61,6 +68,16 @@ pub(super) fn geometry(heads: Heads) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// A chunk must fit the kernel.
+pub(super) fn check_window(window: usize) -> Result<()> {
+    if window <= PHOTON_MAX_WINDOW as usize {
+        return Ok(());
+    }
+    Err(Error::Unsupported(format!(
+        "a chunk has {window} rows; on CUDA R + C - 1 is at most {PHOTON_MAX_WINDOW}"
+    )))
 }
 
 impl CudaCache {

@@ -146,14 +146,16 @@ impl Queue {
         }
         let list = &state.pending;
         if self.graphs && list.len() >= FEW && state.recent.contains(list) {
-            let graph = self.capture(list)?;
-            state.recent.retain(|recent| recent != &state.pending);
-            state.captured.truncate(KEPT - 1);
-            state.captured.push_front(Captured { launches: state.pending.clone(), graph });
-            state.sent.graphs += 1;
-            return state.replay();
+            // Where there is no memory for a graph, the launches go out one by one as before.
+            if let Ok(graph) = self.capture(list) {
+                state.recent.retain(|recent| recent != &state.pending);
+                state.captured.truncate(KEPT - 1);
+                state.captured.push_front(Captured { launches: state.pending.clone(), graph });
+                state.sent.graphs += 1;
+                return state.replay();
+            }
         }
-        self.run(list)?;
+        self.run(&state.pending)?;
         if self.graphs {
             // The oldest list's memory becomes that of the next one.
             let old = if state.recent.len() < KEPT { None } else { state.recent.pop_back() };

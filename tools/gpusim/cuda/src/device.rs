@@ -1,8 +1,9 @@
 //! Device queries: one H100 SXM5.
 
-use crate::driver::{VERSION, api, api_uninitialized, driver};
+use crate::driver::{api, api_uninitialized, driver};
 use crate::error::{Error, Result};
 use crate::host::{get_name, put, put_string};
+use crate::machine::accepted;
 use crate::types::{DeviceProperties, Uuid};
 
 /// Streaming multiprocessors.
@@ -30,7 +31,8 @@ pub const MAX_PITCH: usize = i32::MAX as usize;
 /// Largest block.
 pub const MAX_BLOCK: [u32; 3] = [1024, 1024, 64];
 
-const NAME: &str = "NVIDIA H100 80GB HBM3";
+/// Nobody is to take this for a GPU: what a program prints under this name was simulated.
+const NAME: &str = "Simulated H100 (gpusim)";
 const BUS_ID: &str = "0000:01:00.0";
 const UUID: [u8; 16] = *b"GPU-simulated-90";
 
@@ -99,8 +101,8 @@ fn attribute(number: i32) -> Option<i32> {
         71 => 65_000,
         72 => 2_097_120,
         73 | 74 => 32_768,
-        75 => 9, // compute capability
-        76 => 0,
+        75 => accepted().sm as i32 / 10, // compute capability
+        76 => accepted().sm as i32 % 10,
         77 => 32_768,
         78..=80 => 1, // stream priorities, L1 caches
         81 => SHARED_PER_SM as i32,
@@ -153,7 +155,7 @@ fn attribute(number: i32) -> Option<i32> {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuDriverGetVersion(version: *mut i32) -> i32 {
-    api_uninitialized(|| put(version, VERSION))
+    api_uninitialized(|| put(version, accepted().version))
 }
 
 #[unsafe(no_mangle)]
@@ -201,8 +203,8 @@ pub extern "C" fn cuDeviceGetAttribute(value: *mut i32, number: i32, device: i32
 pub extern "C" fn cuDeviceComputeCapability(major: *mut i32, minor: *mut i32, device: i32) -> i32 {
     api(|| {
         check_device(device)?;
-        put(major, 9)?;
-        put(minor, 0)
+        put(major, accepted().sm as i32 / 10)?;
+        put(minor, accepted().sm as i32 % 10)
     })
 }
 

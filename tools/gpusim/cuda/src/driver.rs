@@ -15,6 +15,7 @@ use crate::function::Function;
 use crate::graph::Graphs;
 use crate::library::{Kernel, Library};
 use crate::link::Link;
+use crate::machine::machine;
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::pool::Pool;
@@ -22,9 +23,6 @@ use crate::registry::Registry;
 use crate::stream::Stream;
 use crate::user_object::UserObject;
 use crate::virtual_memory::Physical;
-
-/// The version that `cuDriverGetVersion` reports.
-pub const VERSION: i32 = 13000;
 
 /// Everything behind the API.
 pub struct Driver {
@@ -79,7 +77,11 @@ thread_local! {
 
 /// `cuInit`: makes the device, with the settings of the environment.
 pub fn init() -> Result {
+    if machine().is_ok_and(|machine| machine.devices == 0) {
+        return Err(Error::NO_DEVICE);
+    }
     let made = DRIVER.get_or_init(|| {
+        machine()?;
         let errors = Errors::from_env()?;
         Settings::from_env().map(|settings| Driver {
             device: Device::new(settings),

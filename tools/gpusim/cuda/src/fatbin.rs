@@ -9,6 +9,7 @@ use std::io::Read;
 
 use crate::error::{Error, Result};
 use crate::host;
+use crate::machine::accepted;
 
 const FATBIN: u32 = 0xba55_ed50;
 const WRAPPER: u32 = 0x4662_43b1;
@@ -16,8 +17,6 @@ const ELF: u32 = 0x464c_457f;
 const PTX_KIND: u16 = 1;
 const LZ4: u64 = 0x2000;
 const ZSTD: u64 = 0x8000;
-/// Architecture of the device.
-const SM: u32 = 90;
 /// No PTX is larger; a size beyond it is a malformed file.
 const LIMIT: usize = 1 << 30;
 
@@ -93,13 +92,13 @@ fn target_suffix(ptx: &str) -> Option<char> {
 /// The newest PTX in a container that the device can run.
 fn newest(container: &[u8]) -> Result<String> {
     let mut candidates = entries(container).ok_or(Error::INVALID_IMAGE)?;
-    candidates.retain(|entry| entry.kind == PTX_KIND && entry.architecture <= SM);
+    candidates.retain(|entry| entry.kind == PTX_KIND && entry.architecture <= accepted().sm);
     let mut best: Option<(u32, bool, String)> = None;
     for entry in &candidates {
         let ptx = text(entry).ok_or(Error::INVALID_IMAGE)?;
         // Architecture-specific PTX runs on its own architecture only.
         let specific = target_suffix(&ptx).is_some();
-        if specific && entry.architecture != SM {
+        if specific && entry.architecture != accepted().sm {
             continue;
         }
         if best.as_ref().is_none_or(|(sm, s, _)| (*sm, *s) < (entry.architecture, specific)) {

@@ -30,6 +30,7 @@ mod launch;
 mod library;
 mod link;
 mod lz4;
+mod machine;
 mod memcpy;
 mod memory;
 mod memset;

@@ -7,11 +7,12 @@ use gpusim::LoadError;
 
 use crate::capture::forbidden_in_capture;
 use crate::context::current;
-use crate::driver::{VERSION, api, driver};
+use crate::driver::{api, driver};
 use crate::error::{Error, Result};
 use crate::fatbin;
 use crate::function::Function;
 use crate::host::{get_all, get_name, put, put_if, put_string};
+use crate::machine::accepted;
 use crate::registry::{lock, new_handle};
 use crate::types::Handle;
 
@@ -60,7 +61,9 @@ pub struct LoadFailure {
 impl From<Error> for LoadFailure {
     fn from(error: Error) -> LoadFailure {
         let message = match error {
-            Error::NO_BINARY_FOR_GPU => "the image holds no PTX for sm_90 or older; cubins cannot be run",
+            Error::NO_BINARY_FOR_GPU => {
+                "the image holds no PTX for this GPU or older ones; cubins cannot be run"
+            }
             Error::INVALID_IMAGE => "the image is neither PTX nor a fatbin",
             _ => "",
         };
@@ -78,8 +81,9 @@ fn ptx_version(ptx: &str) -> Option<(u32, u32)> {
 
 /// Loads PTX into the device.
 pub fn load_ptx(ptx: &str) -> std::result::Result<Arc<gpusim::Module>, LoadFailure> {
-    if ptx_version(ptx).is_some_and(|(major, _)| major > 9) {
-        let message = format!("PTX newer than 9.x, which driver {VERSION} does not read");
+    let newest = accepted().newest_ptx();
+    if ptx_version(ptx).is_some_and(|(major, _)| major > newest) {
+        let message = format!("PTX newer than {newest}.x, which driver {} does not read", accepted().version);
         return Err(LoadFailure { error: Error::UNSUPPORTED_PTX_VERSION, message });
     }
     driver().device.load(ptx).map_err(|error: LoadError| {
