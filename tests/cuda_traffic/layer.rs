@@ -1,12 +1,14 @@
-//! Launches of a layer.
+//! Launches of a layer, and of the head.
 
 use std::collections::BTreeMap;
 
-use photon_kernels::checkpoint::{Checkpoint, Dtype};
+use photon_kernels::backend::{Backend, Layout, LinearSpec, RowMap};
+use photon_kernels::checkpoint::{Checkpoint, Dtype, Tensor};
 use photon_kernels::config::{Config, ModelType};
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Engine, Mode};
 use photon_kernels::presets::preset;
+use photon_kernels::sampling::{Draw, Sampling};
 
 use super::bench::Bench;
 
@@ -57,4 +59,35 @@ pub fn five_launches(bench: &Bench) {
     let attention: i64 = added.iter().filter(|(name, _)| name.contains("attention")).map(|(_, n)| n).sum();
     assert_eq!(attention, passes, "{added:?}");
     assert_eq!(added.values().sum::<i64>(), 5 * passes, "nothing else is launched: {added:?}");
+}
+
+pub fn head_by_draws(bench: &Bench) {
+    let (n, k) = (100, 32);
+    let backend = CudaBackend::new(CudaOptions::default()).expect("a GPU, real or simulated");
+    let weight = Tensor::from_f32("lm_head.weight", &[n, k], &vec![0.5; n * k]).expect("a tensor");
+    let spec = LinearSpec { norm: None, weights: &[&weight], bias: None, layout: Layout::Plain };
+    let head = backend.linear(spec).expect("a head");
+    let h = backend.buffer(3 * k).expect("a buffer");
+    let mut ids = backend.ids(3).expect("ids");
+    let draw = |temperature: f32, top_k: usize, forced: Option<u32>| Draw {
+        sampling: Sampling { temperature, top_k, ..Sampling::GREEDY },
+        sequence: 0,
+        position: 0,
+        forced,
+    };
+    let (greedy, hot, forced) = (draw(0.0, 0, None), draw(1.0, 0, None), draw(1.0, 0, Some(7)));
+    let best = ["lm_head_best_bf16_skinny8x32", "lm_head_pick"];
+    for (draws, want) in [
+        ([greedy, draw(1.0, 1, None), forced], &best[..]),
+        ([forced; 3], &best[1..]),
+        ([greedy, hot, forced], &["project_bf16_skinny8x16", "sample"]),
+    ] {
+        let before = bench.launches().len();
+        backend.sample(&head, &h, RowMap::DENSE, &draws, &mut ids, RowMap::DENSE).expect("tokens");
+        backend.synchronize().expect("no error");
+        let launches = bench.launches();
+        let names: Vec<&str> =
+            launches[before..].iter().map(|launch| launch.kernel().trim_start_matches("photon_")).collect();
+        assert_eq!(names, want, "{draws:?}");
+    }
 }

@@ -22,7 +22,7 @@ const VOCABULARY: usize = 32000;
 
 type Check = fn(&Bench);
 
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("embedding reads the rows of its ids and writes them widened", rows::embed),
     ("copies and the final norm read and write every element once", rows::copy_and_norm),
     ("products of up to 64 rows read their weights once and hardly anything else", product::skinny),
@@ -36,6 +36,7 @@ const CHECKS: [(&str, Check); 13] = [
     ("decoding reads every key and value once", attention::decode),
     ("prefill reads what its tiles say", attention::prefill),
     ("a layer is five launches", layer::five_launches),
+    ("logits are computed to memory only where a row is drawn from them", layer::head_by_draws),
 ];
 
 fn main() -> ExitCode {
