@@ -46,10 +46,13 @@ export LD_LIBRARY_PATH
 cargo test --locked --package gpusim-cuda
 
 step "the CUDA kernels and backend on the simulated device"
-cargo test --locked --features cuda --test cuda_ops --test cuda_model --test cuda_full_size --test cuda_code --test cuda_traffic
-for example in engine forward recgen; do
+cargo test --locked --features cuda --test cuda_ops --test cuda_model --test cuda_errors --test cuda_full_size --test cuda_code --test cuda_traffic
+for example in engine forward paged recgen; do
     cargo run --quiet --locked --features cuda --profile test --example "$example"
 done
+
+step "benchmarks of the CUDA kernels: results, at small shapes"
+cargo test --locked --features cuda --bench cuda -- --test
 
 step "the simulated device: cudarc's own driver tests"
 tools/gpusim/cudarc-tests.sh

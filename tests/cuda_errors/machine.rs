@@ -130,3 +130,27 @@ fn the_command_line_says_when_memory_runs_out() {
         assert!(message.contains("out of memory on the GPU") && message.contains("smaller"), "{message}");
     });
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_command_line_measures_nothing_on_a_simulated_device_unless_asked() {
+    if !again::simulated() {
+        println!("skipped: this machine has a GPU");
+        return;
+    }
+    let bench = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_photon"))
+            .args(["bench", "--preset", "photon-600m", "--regime", "de"])
+            .args(more)
+            .output()
+            .expect("photon");
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        assert!(output.stdout.is_empty(), "{more:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let message = bench(&["--device", "cuda", "--json"]);
+    assert!(message.contains("Simulated") && message.contains("--simulated"), "{message}");
+    assert!(bench(&["--simulated"]).contains("--simulated belongs to --device cuda"));
+    assert!(bench(&["--device", "cuda", "--simulated", "--threads", "2"]).contains("--threads 2"));
+    assert!(bench(&["--device", "cuda", "--simulated", "--dtype", "f32"]).contains("f32"));
+}

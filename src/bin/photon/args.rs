@@ -216,7 +216,13 @@ pub struct BenchArgs {
     /// How weights are stored in memory
     #[arg(long, value_enum, default_value = "bf16")]
     pub dtype: Storage,
-    /// Threads [default: one per core]
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: Device,
+    /// Measure on a simulated device too, whose seconds are the host's and say nothing about a GPU
+    #[arg(long)]
+    pub simulated: bool,
+    /// cpu only: threads [default: one per core]
     #[arg(long, value_name = "T", value_parser = within::<1, 1024>)]
     pub threads: Option<usize>,
     /// Print one JSON object instead of a summary
@@ -291,6 +297,7 @@ mod tests {
             "photon bench --preset photon-600m --regime de --mode recgen --json",
             "photon bench --preset photon-600m --regime pf --batch 4 --dtype f32 --threads 2 --json",
             "photon bench --preset vanilla-600m --prompt-tokens 0 --new-tokens 32 --mode exact",
+            "photon bench --preset photon-600m --regime de --device cuda --simulated --dtype f16 --json",
         ] {
             if let Err(error) = parse(line) {
                 panic!("{line}: {error}");

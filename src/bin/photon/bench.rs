@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
-use photon_kernels::Result;
 use photon_kernels::checkpoint::Checkpoint;
-use photon_kernels::config::ModelType;
-use photon_kernels::cpu::{CpuBackend, limits};
-use photon_kernels::generate::{Bottleneck, Engine, Request};
+use photon_kernels::config::{Config, ModelType};
+#[cfg(feature = "cuda")]
+use photon_kernels::cuda::{CudaBackend, CudaOptions};
+use photon_kernels::generate::{Bottleneck, Engine, Mode, Request};
 use photon_kernels::presets::preset;
 use photon_kernels::sampling::{Sampling, philox4x32_10};
+use photon_kernels::{Error, Result};
 
 use crate::args::BenchArgs;
-use crate::{args, engine, memory, output};
+use crate::instruments::Instruments;
+use crate::{args, engine, output};
 
 #[derive(serde::Serialize)]
 struct Json {
@@ -21,13 +23,13 @@ struct Json {
     tokens_per_second: f64,
     /// What a sequence keeps when its last token is out.
     cache_bytes_per_sequence: usize,
-    /// The most heap in use beside the weights: caches, activations, everything, of the whole batch.
+    /// The most memory of the device (heap, on the CPU) in use beside the weights: caches, activations, everything, of the whole batch.
     peak_bytes: usize,
     weight_bytes: usize,
-    /// Weights and cached keys and values read while decoding, per second.
-    dram_gb_per_s: f64,
+    /// Weights and cached keys and values read while decoding, per second. Null where they are not counted.
+    dram_gb_per_s: Option<f64>,
     /// Floating-point operations per second while decoding.
-    flops: f64,
+    flops: Option<f64>,
     preset: String,
     mode: String,
     dtype: String,
@@ -36,11 +38,17 @@ struct Json {
     new_tokens: usize,
     threads: usize,
     prefill_tokens_per_second: f64,
-    prefill_flops: f64,
-    /// Heap in use at the end minus that when a quarter of the tokens were out.
+    prefill_flops: Option<f64>,
+    /// Memory in use at the end minus that when a quarter of the tokens were out.
     decode_growth_bytes: i64,
-    limits: Limits,
+    limits: Option<Limits>,
+    device: String,
+    /// What `seconds` are seconds of: `wall`, or `host seconds of the simulated device`.
+    clock: &'static str,
 }
+
+/// The seconds of a simulation.
+const SIMULATED: &str = "host seconds of the simulated device";
 
 /// The machine's limits, measured in the same run.
 #[derive(serde::Serialize)]
@@ -61,11 +69,66 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
     let mode = engine::mode(mode, None)?.settle(&config)?;
+    match args.device {
+        args::Device::Cpu => on_cpu(args, &config, mode),
+        #[cfg(feature = "cuda")]
+        args::Device::Cuda => on_cuda(args, &config, mode),
+        #[cfg(not(feature = "cuda"))]
+        args::Device::Cuda => Err(engine::without_cuda()),
+        #[cfg(feature = "cuda")]
+        args::Device::Auto
+            if args.dtype != args::Storage::F32 && args.threads.is_none() && CudaBackend::present() =>
+        {
+            on_cuda(args, &config, mode)
+        }
+        args::Device::Auto => on_cpu(args, &config, mode),
+    }
+}
+
+fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
+    if args.simulated {
+        return Err(Error::argument("--simulated belongs to --device cuda; leave it out on the CPU"));
+    }
+    let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
+    let weight_bytes = weight_bytes(&checkpoint);
+    measure(args, mode, &engine::on_cpu(checkpoint, Some(args.dtype), args.threads)?, weight_bytes, "wall")
+}
+
+#[cfg(feature = "cuda")]
+fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
+    if let Some(threads) = args.threads {
+        return Err(Error::argument(format!("--threads {threads} belongs to --device cpu; leave it out")));
+    }
+    // Before the weights are made, which takes its time.
+    let backend = CudaBackend::new(CudaOptions { dtype: args.dtype.into(), ..CudaOptions::default() })?;
+    let name = backend.device_name()?;
+    let simulated = name.contains("gpusim");
+    if simulated && !args.simulated {
+        return Err(Error::argument(format!(
+            "--device cuda is {name:?}: its seconds are the host's and say nothing about a GPU; add --simulated to have them nevertheless"
+        )));
+    }
+    let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
+    let weight_bytes = weight_bytes(&checkpoint);
+    let engine = Engine::new(backend, &checkpoint)?;
+    drop(checkpoint);
+    measure(args, mode, &engine, weight_bytes, if simulated { SIMULATED } else { "wall" })
+}
+
+fn weight_bytes(checkpoint: &Checkpoint) -> usize {
+    checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum()
+}
+
+fn measure<B: Instruments>(
+    args: &BenchArgs,
+    mode: Mode,
+    engine: &Engine<B>,
+    weight_bytes: usize,
+    clock: &'static str,
+) -> Result<()> {
     let (prompt, new) = args.lengths();
-    let checkpoint = Checkpoint::random(&config, 0, args.dtype.into())?;
-    let weight_bytes = checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum();
-    let engine = engine::on_cpu(checkpoint, Some(args.dtype), args.threads)?;
-    let vocabulary = config.vocab_size as u32;
+    let backend = engine.backend();
+    let vocabulary = engine.config().vocab_size as u32;
     let token = |sequence: u32, at: u32| philox4x32_10([at, 0, 0, 0], [sequence, 1])[0] % vocabulary;
     let requests: Vec<Request> = (0..args.batch as u32)
         .map(|sequence| Request {
@@ -76,41 +139,45 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         })
         .collect();
 
-    let before = memory::mark();
+    backend.settle()?;
+    let before = backend.mark()?;
     let bar = engine::bar("prompt");
-    let start = Mark::new(&engine);
+    let start = Mark::new(backend);
     let mut generation =
         engine.generate(&requests, mode, Bottleneck::Reconstruction, &mut |done, total| {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         })?;
+    backend.settle()?;
     bar.finish_and_clear();
-    let prefill = start.elapsed(&engine);
+    let prefill = start.elapsed(backend);
+    let seen = backend.live()?;
 
     let bar = engine::bar("generate");
     bar.set_length((new * args.batch) as u64);
-    let start = Mark::new(&engine);
+    let start = Mark::new(backend);
     let mut early = None;
-    let done = |generation: &photon_kernels::generate::Generation<'_, CpuBackend>| -> usize {
+    let done = |generation: &photon_kernels::generate::Generation<'_, B>| -> usize {
         (0..args.batch).map(|i| generation.tokens(i).len()).sum()
     };
     while generation.step()? {
         let done = done(&generation);
         if early.is_none() && done * 4 >= new * args.batch {
-            early = Some(memory::live());
+            early = Some(backend.live()?);
         }
         bar.set_position(done as u64);
     }
+    backend.settle()?;
     bar.finish_and_clear();
-    let decode = start.elapsed(&engine);
-    let (live, peak) = (memory::live(), memory::peak());
+    let decode = start.elapsed(backend);
+    let live = backend.live()?;
+    let peak = backend.peak(seen.max(live));
     let new_tokens = done(&generation);
     let cache_bytes = (0..args.batch).map(|i| generation.cache_bytes(i)).max().unwrap_or(0);
     drop(generation);
 
-    let threads = engine.backend().threads();
-    let read = limits::read_bandwidth(threads)?;
-    let fma = limits::fma_peak(threads)? * 1e9;
+    let share = |part: Option<f64>, of: f64| part.map_or(0.0, |part| part / of);
+    let (read, flops) = (decode.bytes_per_second().map(|rate| rate / 1e9), decode.flops_per_second());
     let json = Json {
         prefill_seconds: prefill.seconds,
         decode_seconds: decode.seconds,
@@ -118,25 +185,27 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         cache_bytes_per_sequence: cache_bytes,
         peak_bytes: peak.saturating_sub(before),
         weight_bytes,
-        dram_gb_per_s: decode.bytes_per_second() / 1e9,
-        flops: decode.flops_per_second(),
+        dram_gb_per_s: read,
+        flops,
         preset: args.preset.clone(),
         mode: mode.to_string(),
-        dtype: engine.backend().dtype().to_string(),
+        dtype: photon_kernels::checkpoint::Dtype::from(args.dtype).to_string(),
         batch: args.batch,
         prompt_tokens: prompt,
         new_tokens: new,
-        threads,
+        threads: backend.threads(),
         prefill_tokens_per_second: (prompt * args.batch) as f64 / prefill.seconds,
         prefill_flops: prefill.flops_per_second(),
         decode_growth_bytes: early.map_or(0, |early| live as i64 - early as i64),
-        limits: Limits {
-            read_gb_per_s: read,
-            fma_flops: fma,
-            decode_share_of_read: decode.bytes_per_second() / 1e9 / read,
-            decode_share_of_fma: decode.flops_per_second() / fma,
-            prefill_share_of_fma: prefill.flops_per_second() / fma,
-        },
+        limits: backend.limits()?.map(|(read_gb_per_s, fma_flops)| Limits {
+            read_gb_per_s,
+            fma_flops,
+            decode_share_of_read: share(read, read_gb_per_s),
+            decode_share_of_fma: share(flops, fma_flops),
+            prefill_share_of_fma: share(prefill.flops_per_second(), fma_flops),
+        }),
+        device: backend.device()?,
+        clock,
     };
     if args.json { output::json(&json) } else { output::write(&text(&json)) }
 }
@@ -144,74 +213,80 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 /// A point in time, and the work counted until then.
 struct Mark {
     at: Instant,
-    bytes: u64,
-    flops: u64,
+    work: Option<(u64, u64)>,
 }
 
-/// Work done and the time that it took.
+/// The time that something took, and the bytes and operations that it did.
 struct Spent {
     seconds: f64,
-    bytes: u64,
-    flops: u64,
+    work: Option<(u64, u64)>,
 }
 
 impl Mark {
-    fn new(engine: &Engine<CpuBackend>) -> Self {
-        let work = engine.backend().work();
-        Mark { at: Instant::now(), bytes: work.bytes_read, flops: work.flops }
+    fn new(backend: &impl Instruments) -> Self {
+        Mark { at: Instant::now(), work: backend.work() }
     }
 
-    fn elapsed(&self, engine: &Engine<CpuBackend>) -> Spent {
-        let (seconds, work) = (self.at.elapsed().as_secs_f64(), engine.backend().work());
-        Spent { seconds, bytes: work.bytes_read - self.bytes, flops: work.flops - self.flops }
+    fn elapsed(&self, backend: &impl Instruments) -> Spent {
+        let seconds = self.at.elapsed().as_secs_f64();
+        let work = self.work.zip(backend.work());
+        Spent { seconds, work: work.map(|(before, now)| (now.0 - before.0, now.1 - before.1)) }
     }
 }
 
 impl Spent {
-    fn bytes_per_second(&self) -> f64 {
-        self.bytes as f64 / self.seconds
+    fn bytes_per_second(&self) -> Option<f64> {
+        self.work.map(|(bytes, _)| bytes as f64 / self.seconds)
     }
 
-    fn flops_per_second(&self) -> f64 {
-        self.flops as f64 / self.seconds
+    fn flops_per_second(&self) -> Option<f64> {
+        self.work.map(|(_, flops)| flops as f64 / self.seconds)
     }
 }
 
 fn text(json: &Json) -> String {
-    let limits = &json.limits;
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    let rows = [
+    let mut rows = vec![
         ("prefill", format!("{:.2} s, {:.1} tokens/s", json.prefill_seconds, json.prefill_tokens_per_second)),
         ("decode", format!("{:.2} s, {:.1} tokens/s", json.decode_seconds, json.tokens_per_second)),
         ("cache per sequence", format!("{:.3} MB", json.cache_bytes_per_sequence as f64 / 1e6)),
         ("peak beside weights", format!("{:.1} MB", json.peak_bytes as f64 / 1e6)),
         ("weights", format!("{:.1} MB", json.weight_bytes as f64 / 1e6)),
-        (
-            "decode reads",
-            format!(
-                "{:.1} GB/s, {} of the {:.1} GB/s measured",
-                json.dram_gb_per_s,
-                percent(limits.decode_share_of_read),
-                limits.read_gb_per_s
-            ),
-        ),
-        (
-            "decode computes",
-            format!(
-                "{:.1} GFLOP/s, {} of the {:.1} GFLOP/s measured",
-                json.flops / 1e9,
-                percent(limits.decode_share_of_fma),
-                limits.fma_flops / 1e9
-            ),
-        ),
-        (
-            "prefill computes",
-            format!("{:.1} GFLOP/s, {}", json.prefill_flops / 1e9, percent(limits.prefill_share_of_fma)),
-        ),
     ];
-    let title = format!(
-        "{}, {}, {}, batch {}, {} + {} tokens, {} threads\n",
-        json.preset, json.mode, json.dtype, json.batch, json.prompt_tokens, json.new_tokens, json.threads
+    if let (Some(read), Some(flops), Some(prefill), Some(limits)) =
+        (json.dram_gb_per_s, json.flops, json.prefill_flops, &json.limits)
+    {
+        rows.extend([
+            (
+                "decode reads",
+                format!(
+                    "{read:.1} GB/s, {} of the {:.1} GB/s measured",
+                    percent(limits.decode_share_of_read),
+                    limits.read_gb_per_s
+                ),
+            ),
+            (
+                "decode computes",
+                format!(
+                    "{:.1} GFLOP/s, {} of the {:.1} GFLOP/s measured",
+                    flops / 1e9,
+                    percent(limits.decode_share_of_fma),
+                    limits.fma_flops / 1e9
+                ),
+            ),
+            (
+                "prefill computes",
+                format!("{:.1} GFLOP/s, {}", prefill / 1e9, percent(limits.prefill_share_of_fma)),
+            ),
+        ]);
+    }
+    let on = if json.device == "cpu" { format!("{} threads", json.threads) } else { json.device.clone() };
+    let mut title = format!(
+        "{}, {}, {}, batch {}, {} + {} tokens, {on}\n",
+        json.preset, json.mode, json.dtype, json.batch, json.prompt_tokens, json.new_tokens
     );
+    if json.clock == SIMULATED {
+        title += &format!("{SIMULATED}: they say nothing about a GPU\n");
+    }
     rows.iter().fold(title, |text, (name, value)| text + &format!("{name:<20}{value}\n"))
 }

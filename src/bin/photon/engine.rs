@@ -31,15 +31,21 @@ pub fn run(
         #[cfg(feature = "cuda")]
         args::Device::Cuda => job.run(&on_cuda(checkpoint, dtype)?),
         #[cfg(not(feature = "cuda"))]
-        args::Device::Cuda => Err(Error::argument(
-            "--device cuda: this program was built without it; build with --features cuda, or use --device cpu",
-        )),
+        args::Device::Cuda => Err(without_cuda()),
         #[cfg(feature = "cuda")]
         args::Device::Auto if dtype != Some(args::Storage::F32) && CudaBackend::present() => {
             job.run(&on_cuda(checkpoint, dtype)?)
         }
         args::Device::Auto => job.run(&on_cpu(checkpoint, dtype, None)?),
     }
+}
+
+/// `--device cuda` in a program that has none.
+#[cfg(not(feature = "cuda"))]
+pub fn without_cuda() -> Error {
+    Error::argument(
+        "--device cuda: this program was built without it; build with --features cuda, or use --device cpu",
+    )
 }
 
 /// An engine on the CPU.
@@ -53,8 +59,9 @@ pub fn on_cpu(
     Engine::new(CpuBackend::new(CpuOptions { dtype, threads, isa: None })?, &checkpoint)
 }
 
+/// An engine on the GPU.
 #[cfg(feature = "cuda")]
-fn on_cuda(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CudaBackend>> {
+pub fn on_cuda(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CudaBackend>> {
     let stored = if checkpoint.dtype() == Dtype::F16 { Dtype::F16 } else { Dtype::Bf16 };
     let dtype = dtype.map_or(stored, Dtype::from);
     Engine::new(CudaBackend::new(CudaOptions { dtype, ..CudaOptions::default() })?, &checkpoint)

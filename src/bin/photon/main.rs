@@ -6,6 +6,7 @@ mod engine;
 mod generate;
 mod info;
 mod input;
+mod instruments;
 mod memory;
 mod output;
 mod score;
