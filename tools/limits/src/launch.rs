@@ -20,7 +20,7 @@ pub struct Bytes {
     /// Keys and values of live chunks, at most `R + C - 1` units each, whatever the context.
     #[serde(skip_serializing_if = "none")]
     pub local: u64,
-    /// The head's result before a token is drawn.
+    /// The head's result before a token is drawn: logits, or the keys of the best.
     #[serde(skip_serializing_if = "none")]
     pub logits: u64,
     /// Token ids, lists of rows, plans of a pass, draws, rotary angles.

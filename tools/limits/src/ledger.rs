@@ -13,8 +13,9 @@ use crate::memory::{
     LedgerBuffer, LedgerCache, LedgerIds, LedgerLinear, LedgerLocal, LedgerTable, LedgerVector, Place,
 };
 
-/// Rows of logits that the CUDA backend holds at once.
+/// Rows of logits, and of best keys, that the CUDA backend holds at once.
 const LOGIT_ROWS: usize = 256;
+const KEY_ROWS: usize = 2048;
 
 /// The launches of the CUDA backend, in order. Nothing is computed: what is read back is zero, and every token is 0.
 pub struct Ledger {
@@ -60,6 +61,25 @@ impl Ledger {
     fn logits(&self, head: &LedgerLinear, from: RowMap<'_>, first: usize, n: usize) {
         self.project_at(head, Rows::part(from, first, n), Rows::new(RowMap::DENSE, n), n, true);
     }
+}
+
+/// `n` rows in pieces of at most `most`, as the CUDA backend cuts them: one that begins inside a block ends with it.
+fn pieces(n: usize, most: usize, maps: &[RowMap<'_>]) -> Vec<(usize, usize)> {
+    let mut pieces = Vec::new();
+    let mut first = 0;
+    while first < n {
+        let mut m = most.min(n - first);
+        for map in maps {
+            if let RowMap::Blocks { len, .. } = map
+                && !first.is_multiple_of(*len)
+            {
+                m = m.min(len - first % len);
+            }
+        }
+        pieces.push((first, m));
+        first += m;
+    }
+    pieces
 }
 
 /// New rows of each lane.
@@ -326,13 +346,27 @@ impl Backend for Ledger {
         _: &mut LedgerIds,
         to: RowMap<'_>,
     ) -> Result<()> {
-        let known = draws.iter().all(|draw| draw.forced.is_some());
-        for (first, draws) in (0..).step_by(LOGIT_ROWS).zip(draws.chunks(LOGIT_ROWS)) {
-            if !known {
-                self.logits(head, from, first, draws.len());
-            }
-            let to = Rows::part(to, first, draws.len());
-            self.write_down_at(&head.place, cost::sample(Draws::new(draws), to, head.outputs));
+        let (n, all) = (draws.len(), Draws::new(draws));
+        let most = match all {
+            Draws { greedy: 0, random: 0, .. } => n,
+            Draws { random: 0, .. } => KEY_ROWS,
+            _ => LOGIT_ROWS,
+        };
+        for (first, m) in pieces(n, most, &[from, to]) {
+            let (rows, to) = (Rows::part(from, first, m), Rows::part(to, first, m));
+            let draws = Draws::new(&draws[first..first + m]);
+            let pick = if all.random > 0 {
+                self.logits(head, from, first, m);
+                cost::sample(draws, to, head.outputs)
+            } else {
+                if all.greedy > 0 {
+                    let epilogue = Epilogue::Best { norm: head.norm, bias: head.bias, from: rows };
+                    let launch = cost::product(self.dtype, epilogue, m, head.outputs, head.inputs);
+                    self.write_down_at(&head.place, launch);
+                }
+                cost::lm_head_pick(draws, to, head.outputs)
+            };
+            self.write_down_at(&head.place, pick);
         }
         Ok(())
     }
@@ -345,10 +379,10 @@ impl Backend for Ledger {
         targets: &[u32],
         out: &mut [f32],
     ) -> Result<()> {
-        for (first, targets) in (0..).step_by(LOGIT_ROWS).zip(targets.chunks(LOGIT_ROWS)) {
-            self.logits(head, from, first, targets.len());
-            let scored = targets.iter().filter(|&&target| target != u32::MAX).count();
-            self.write_down_at(&head.place, cost::log_prob(targets.len(), scored, head.outputs));
+        for (first, m) in pieces(targets.len(), LOGIT_ROWS, &[from]) {
+            self.logits(head, from, first, m);
+            let scored = targets[first..first + m].iter().filter(|&&target| target != u32::MAX).count();
+            self.write_down_at(&head.place, cost::log_prob(m, scored, head.outputs));
         }
         out.fill(0.0);
         Ok(())

@@ -14,9 +14,9 @@ use rand::RngExt;
 
 const RECGEN: Mode = Mode::RecGen { refresh: None };
 
-/// Rows that a pass through a local decoder may hold, and rows of logits that are held at once.
+/// Rows that a pass through a local decoder may hold, and rows whose best keys are held at once.
 const PASS: usize = 512;
-const LOGITS: usize = 256;
+const KEYS: usize = 2048;
 
 /// Launches of one meta-context of `batch` sequences (of one token, for a vanilla model), from the configuration alone.
 ///
@@ -26,7 +26,7 @@ const LOGITS: usize = 256;
 /// - local decoder: `C_l (5 D_l + 2)` a pass, `+ 2 C_1` for the tokens of level 1;
 /// - encoder: `5 E_l + 2`.
 fn launches(config: &Config, mode: Mode, batch: usize) -> usize {
-    let head = |rows: usize| 2 * rows.div_ceil(LOGITS);
+    let head = |rows: usize| 2 * rows.div_ceil(KEYS);
     if let Some(layers) = config.layers {
         // Latents, the head, the token, the layers, the norm.
         return 1 + head(batch) + 1 + 5 * layers + 1;

@@ -9,7 +9,7 @@ mod rows;
 
 pub use attention::{Entry, local_attention, stream_attention};
 pub use product::{Epilogue, Keys, product};
-pub use rows::{Draws, Rows, copy_rows, embed_chunk, fill_rows, log_prob, rms_norm, sample};
+pub use rows::{Draws, Rows, copy_rows, embed_chunk, fill_rows, lm_head_pick, log_prob, rms_norm, sample};
 
 use photon_kernels::checkpoint::Dtype;
 

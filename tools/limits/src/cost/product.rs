@@ -2,7 +2,7 @@
 
 use photon_kernels::backend::Heads;
 use photon_kernels::checkpoint::Dtype;
-use photon_kernels::cuda::raw::shape;
+use photon_kernels::cuda::raw::{head_shape, head_tiles, shape};
 use photon_kernels::cuda::sys::PHOTON_K_STEP;
 
 use super::rows::Rows;
@@ -36,6 +36,15 @@ pub enum Epilogue {
         /// Whether the result is logits.
         logits: bool,
     },
+    /// `lm_head_best`: of every 32 outputs of a row the key of the best, 8 bytes.
+    Best {
+        /// Whether it is of `x / rms(x)`.
+        norm: bool,
+        /// Whether a bias is added.
+        bias: bool,
+        /// Rows of `x`.
+        from: Rows,
+    },
     /// `proj_residual`: reads and writes f32 rows, `x` is `T`.
     Residual,
     /// `gate_up_swiglu`: half as many results as outputs, `T`.
@@ -61,17 +70,23 @@ pub enum Epilogue {
 /// | | read | written | FLOPs |
 /// |---|---|---|---|
 /// | `project` | `2nk + 4mk`, `4n` of bias | `4mn` | `2mnk` |
+/// | `lm_head_best` | `2nk + 4mk`, `4n` of bias | `8m ceil(n / 32)` | `2mnk` |
 /// | `proj_residual` | `2nk + 2mk + 4mn` | `4mn` | `2mnk` |
 /// | `gate_up_swiglu` | `2nk + 4mk` | `mn` | `2mnk` |
 /// | `qkv_rope_append` | `2nk + 4mk`, `4 head_dim` of angles a position, `8m + 8` a sequence of plan | `2mn` | `2mnk + 3m (H + H_kv) head_dim` |
 pub fn product(dtype: Dtype, epilogue: Epilogue, m: usize, n: usize, k: usize) -> Launch {
-    let tile = shape(m, n);
+    let (tile, keys) = match epilogue {
+        Epilogue::Best { .. } => (head_shape(m, n), head_tiles(n) as u64),
+        _ => (shape(m, n), 0),
+    };
     let [m, n, k] = [m, n, k].map(|size| size as u64);
     let [rows, outputs, step] = [tile.rows, tile.outputs, PHOTON_K_STEP as usize].map(|size| size as u64);
     let (down, across, steps) = (m.div_ceil(rows), n.div_ceil(outputs), k.div_ceil(step));
     let (operation, element) = match epilogue {
         Epilogue::Project { norm: false, .. } => ("project", F32),
         Epilogue::Project { norm: true, .. } => ("project_norm", F32),
+        Epilogue::Best { norm: false, .. } => ("lm_head_best", F32),
+        Epilogue::Best { norm: true, .. } => ("lm_head_best_norm", F32),
         Epilogue::Residual => ("proj_residual", T),
         Epilogue::Swiglu => ("gate_up_swiglu", F32),
         Epilogue::Qkv { .. } => ("qkv_rope_append", F32),
@@ -93,6 +108,12 @@ pub fn product(dtype: Dtype, epilogue: Epilogue, m: usize, n: usize, k: usize) -
             cost.read.control = from.list + to.list;
             let out = if logits { &mut cost.written.logits } else { &mut cost.written.activations };
             *out = F32 * m * n;
+        }
+        Epilogue::Best { bias, from, .. } => {
+            cost.read.activations = element * from.distinct * k;
+            cost.read.weights += if bias { F32 * n } else { 0 };
+            cost.read.control = from.list;
+            cost.written.logits = 8 * m * keys;
         }
         Epilogue::Residual => {
             cost.read.activations += F32 * m * n;

@@ -2,6 +2,7 @@
 
 use photon_kernels::backend::RowMap;
 use photon_kernels::checkpoint::Dtype;
+use photon_kernels::cuda::raw::head_tiles;
 use photon_kernels::cuda::sys::photon_draw;
 use photon_kernels::sampling::Draw;
 
@@ -93,9 +94,9 @@ fn moved(kernel: String, from: Rows, to: Rows, width: u64) -> Launch {
 pub struct Draws {
     /// Tokens that are known: nothing is looked at.
     pub forced: u64,
-    /// The highest logit.
+    /// The highest logit: temperature 0 or top-k 1.
     pub greedy: u64,
-    /// Draws at a temperature.
+    /// Draws from a distribution.
     pub random: u64,
 }
 
@@ -104,10 +105,11 @@ impl Draws {
     pub fn new(draws: &[Draw]) -> Draws {
         let mut all = Draws::default();
         for draw in draws {
-            *match (draw.forced, draw.sampling.temperature) {
-                (Some(_), _) => &mut all.forced,
-                (None, 0.0) => &mut all.greedy,
-                _ => &mut all.random,
+            let best = draw.sampling.temperature == 0.0 || draw.sampling.top_k == 1;
+            *match draw.forced {
+                Some(_) => &mut all.forced,
+                None if best => &mut all.greedy,
+                None => &mut all.random,
             } += 1;
         }
         all
@@ -120,6 +122,16 @@ pub fn sample(draws: Draws, to: Rows, vocabulary: usize) -> Launch {
     let mut cost = launch("sample".into(), vocabulary.to_string(), to.count, [to.count, 1, 1]);
     cost.read.logits = F32 * (draws.greedy + draws.random) * vocabulary as u64;
     cost.read.control = to.list + size_of::<photon_draw>() as u64 * to.count;
+    cost.written.control = F32 * to.count;
+    cost.fetched = cost.read.total();
+    cost
+}
+
+/// `lm_head_pick`: reads `8 ceil(V / 32)` of keys for each row that is not forced, and 4 of each draw; writes ids.
+pub fn lm_head_pick(draws: Draws, to: Rows, vocabulary: usize) -> Launch {
+    let mut cost = launch("lm_head_pick".into(), vocabulary.to_string(), to.count, [to.count, 1, 1]);
+    cost.read.logits = 8 * (draws.greedy + draws.random) * head_tiles(vocabulary) as u64;
+    cost.read.control = to.list + F32 * to.count;
     cost.written.control = F32 * to.count;
     cost.fetched = cost.read.total();
     cost

@@ -49,6 +49,8 @@ impl Counted {
             "copy_rows",
             "embed_chunk",
             "gate_up_swiglu",
+            "lm_head_best",
+            "lm_head_pick",
             "local_attention",
             "log_prob",
             "proj_residual",
