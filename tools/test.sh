@@ -46,7 +46,8 @@ export LD_LIBRARY_PATH
 cargo test --locked --package gpusim-cuda
 
 step "the CUDA kernels and backend on the simulated device"
-cargo test --locked --features cuda --test cuda_ops --test cuda_model --test cuda_errors --test cuda_full_size --test cuda_code --test cuda_traffic
+cargo test --locked --features cuda --test cuda_ops --test cuda_model --test cuda_graphs --test cuda_errors --test cuda_full_size --test cuda_code --test cuda_traffic
+cargo test --locked --package photon-limits
 for example in engine forward paged recgen; do
     cargo run --quiet --locked --features cuda --profile test --example "$example"
 done
