@@ -472,7 +472,7 @@ def votes(t):
 
 
 language("votes", "clean", [votes(t) for t in range(32)])
-language("shfl_inactive", "convergence-required", [0] * 32)
+language("shfl_inactive", "wrong-result", [16 + t if t < 16 else t for t in range(32)])
 language("syncwarp_two_masks", "clean", [t ^ 1 for t in range(32)])
 kernel("language", "atomics_all", "clean", dict(x=X(96), d=buf("f64", 2, "zero"), u=buf("u64", 4, dict(values=[0, 2**50, 0, 0])), h=buf("u16", 2, "zero"), b=buf("u16", 2, "zero"), c=buf("u16", 1, "zero"), y=buf("i32", 98, "zero")),
        grid=3, result=dict(d=[4560, 2280], u=dict(values=[95 << 33, 1 << 40, (1 << 64) - (1 << 32), 96 << 35]), h=[0x5600, 0x5A00], b=[0x42C0, 0x4240], c=[288], y=dict(values=[1] * 96)))
