@@ -582,7 +582,11 @@ impl World {
                     let node = self.advance(cta, warp, l);
                     if release {
                         self.cluster_arriving[cluster].push(node);
+                        continue;
                     }
+                    let fences = &self.threads[Self::thread(cta, warp, l)].release_fences;
+                    let wide = fences.iter().filter(|(_, scope)| *scope >= Scope::Cluster);
+                    self.cluster_arriving[cluster].extend(wide.map(|(fence, _)| *fence));
                 }
                 self.checks[cluster].cluster_arrive(id, mask, release);
             }
@@ -702,9 +706,14 @@ impl World {
             0 | 1 => {
                 for l in lanes_of(mask) {
                     let node = self.advance(cta, warp, l);
+                    let arriving = &mut self.objects[home][which].arriving;
+                    let seat = Self::seat(cta);
                     if strong {
-                        let arrival = Arrival { node, seat: Self::seat(cta), scope };
-                        self.objects[home][which].arriving.push(arrival);
+                        arriving.push(Arrival { node, seat, scope });
+                        continue;
+                    }
+                    for &(fence, wide) in &self.threads[Self::thread(cta, warp, l)].release_fences {
+                        arriving.push(Arrival { node: fence, seat, scope: scope.min(wide) });
                     }
                 }
                 let sem = if strong { Sem::Release } else { Sem::Relaxed };
@@ -725,6 +734,9 @@ impl World {
                     let seat = Self::seat(cta);
                     for a in complete.iter().filter(|a| strong && Self::synchronises(a, scope, seat)) {
                         self.graph.edge(a.node, node);
+                    }
+                    if !strong {
+                        self.threads[Self::thread(cta, warp, l)].reads.push((scope, complete));
                     }
                 }
                 let got = self.checks[cluster].mbarrier_wait(id, mask, at, sem, scope, SiteId(3));
