@@ -162,7 +162,7 @@ extern "C" __global__ void votes(const int* x, int* y) {
     r += __fns(0xf0f0f0f0u, 0, t % 8 + 1);
     y[t] = r;
 }
-// One lane of a diverged half reads from a lane of the other half: convergence-required.
+// Lanes of a diverged half read from lanes of the other half, which the mask does not name: wrong-result.
 extern "C" __global__ void shfl_inactive(const int* x, int* y) {
     int t = threadIdx.x, v = x[t];
     if (t < 16) v = __shfl_sync(0xffffu, v, 16 + t);

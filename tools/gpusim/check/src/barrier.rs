@@ -2,7 +2,7 @@
 
 use crate::clock::{View, Who};
 use crate::cluster::ClusterCheck;
-use crate::ids::WarpId;
+use crate::ids::{Scope, WarpId};
 use crate::warp::Knowing;
 
 /// Barriers of a CTA.
@@ -64,12 +64,16 @@ impl ClusterCheck {
         }
     }
 
-    /// `barrier.cluster.arrive`; `release` is false for `.relaxed`.
+    /// `barrier.cluster.arrive`; `release` is false for `.relaxed`, which passes on what a fence before it released.
     pub fn cluster_arrive(&mut self, warp: WarpId, mask: u32, release: bool) {
         let slot = self.slot(warp);
         if release {
             let view = self.warps[slot].know.release(mask);
             self.cluster_barrier.arriving.join(&view);
+            return;
+        }
+        for fence in self.warps[slot].fenced(mask).filter(|fence| fence.scope >= Scope::Cluster) {
+            self.cluster_barrier.arriving.join(&fence.at.view(mask & fence.lanes));
         }
     }
 

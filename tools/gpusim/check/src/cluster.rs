@@ -277,7 +277,7 @@ fn strong_step(
         if sem.releases() {
             message.add(seat, scope, &state.know.view(lanes));
         } else {
-            for fence in state.released.iter().filter(|r| r.lanes & lanes != 0) {
+            for fence in state.fenced(lanes) {
                 message.add(seat, scope.min(fence.scope), &fence.at.view(lanes));
             }
         }

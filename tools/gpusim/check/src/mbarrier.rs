@@ -115,12 +115,16 @@ impl ClusterCheck {
         let kind = object_access(StrongOp::Rmw, sem);
         let issue = self.mbarrier_access(warp, mask, at, kind, site)?;
         self.mbarrier(&issue, mask.trailing_zeros(), at)?;
+        let (slot, seat) = (self.slot(warp), self.seat(warp.rank));
+        let mut message = Message::default();
         if sem.releases() {
-            let slot = self.slot(warp);
-            let view = self.warps[slot].know.release(mask);
-            let seat = self.seat(warp.rank);
-            self.mbarrier(&issue, mask.trailing_zeros(), at)?.arriving.add(seat, scope, &view);
+            message.add(seat, scope, &self.warps[slot].know.release(mask));
+        } else {
+            for fence in self.warps[slot].fenced(mask) {
+                message.add(seat, scope.min(fence.scope), &fence.at.view(mask & fence.lanes));
+            }
         }
+        self.mbarrier(&issue, mask.trailing_zeros(), at)?.arriving.join(&message);
         Ok(())
     }
 
@@ -147,11 +151,12 @@ impl ClusterCheck {
         }
         let issue = self.mbarrier_access(warp, mask, at, object_access(StrongOp::Load, sem), site)?;
         let complete = self.mbarrier(&issue, mask.trailing_zeros(), at)?.complete.clone();
-        if sem.acquires() {
-            let (slot, seat) = (self.slot(warp), self.seat(warp.rank));
-            if let Some(view) = complete.visible(seat, scope) {
-                self.warps[slot].know.acquire(mask, &view);
-            }
+        let (slot, seat) = (self.slot(warp), self.seat(warp.rank));
+        if !sem.acquires() {
+            // A fence after it may acquire.
+            self.warps[slot].remember(mask, scope, &complete);
+        } else if let Some(view) = complete.visible(seat, scope) {
+            self.warps[slot].know.acquire(mask, &view);
         }
         Ok(())
     }

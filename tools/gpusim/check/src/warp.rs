@@ -414,6 +414,11 @@ impl WarpState {
         self.know.clock += 1;
     }
 
+    /// The fences whose release a relaxed write of `lanes` passes on.
+    pub(crate) fn fenced(&self, lanes: u32) -> impl Iterator<Item = &Released> {
+        self.released.iter().filter(move |r| r.lanes & lanes != 0)
+    }
+
     /// The acquire side of a fence: what earlier strong reads of the lanes brought, as far as the scopes reach.
     pub(crate) fn fence_acquire(&mut self, lanes: u32, scope: Scope, seat: crate::message::Seat) {
         let mut pending = std::mem::take(&mut self.pending);

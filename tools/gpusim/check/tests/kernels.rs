@@ -302,18 +302,27 @@ fn strong_and_atomic_accesses_race_with_plain_ones_only() {
 }
 
 #[test]
-fn a_relaxed_cluster_arrive_orders_nothing() {
-    for release in [true, false] {
+fn a_relaxed_cluster_arrive_orders_what_a_fence_before_it_released_and_nothing_else() {
+    for (release, fence) in [
+        (true, None),
+        (false, None),
+        (false, Some((Sem::AcqRel, Scope::Cluster))),
+        (false, Some((Sem::AcqRel, Scope::Cta))),
+        (false, Some((Sem::Acquire, Scope::Gpu))),
+    ] {
         let launch = launch(32);
         let mut c = launch.cluster(0, &[0, 1]);
         let (a, b) = (WarpId::new(0, 0), WarpId::new(1, 0));
         c.access(a, Engine::Thread, SHARED, ALL, &row(0), 4, AccessKind::Write, SiteId(1)).unwrap();
+        if let Some((sem, scope)) = fence {
+            c.fence(a, ALL, sem, scope);
+        }
         c.cluster_arrive(a, ALL, release);
         c.cluster_arrive(b, ALL, true);
         c.cluster_complete();
         c.cluster_wait(b, ALL);
         let outcome = c.access(b, Engine::Thread, SHARED, ALL, &row(0), 4, AccessKind::Read, SiteId(2));
-        if release {
+        if release || fence == Some((Sem::AcqRel, Scope::Cluster)) {
             outcome.unwrap();
         } else {
             assert_eq!(missing(outcome), Missing::ClusterBarrier);

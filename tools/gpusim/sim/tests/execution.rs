@@ -336,7 +336,7 @@ fn a_wide_register_outlives_what_diverged_lanes_do_with_narrow_ones() {
 
 #[test]
 fn ptxas_accepts_what_these_tests_run() {
-    common::ptxas::accepts_what_tests_run("ptxas_accepts");
+    common::ptxas::accepts_what_tests_run("execution", "ptxas_accepts");
 }
 
 #[test]

@@ -173,5 +173,5 @@ fn vectors_pack_into_words_and_back() {
 
 #[test]
 fn ptxas_accepts_what_these_tests_run() {
-    common::ptxas::accepts_what_tests_run("ptxas_accepts");
+    common::ptxas::accepts_what_tests_run("integer", "ptxas_accepts");
 }

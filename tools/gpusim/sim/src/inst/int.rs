@@ -295,8 +295,12 @@ fn mul24(cx: &mut Lower, i: &ast::Instruction) -> Result<Inst, LowerError> {
     let mut m = Mods::of(i);
     let ty = m.ty()?;
     let (low, high) = (m.take("lo"), m.take("hi"));
+    let sat = &*i.opcode == "mad24" && ty == Ty::S32 && high && m.take("sat");
     m.end()?;
     let run = match (ty, low, high) {
+        (Ty::S32, false, true) if sat => {
+            map3(|a: i32, b: i32, c: i32| ((signed24(a, b) >> 16) as i32).saturating_add(c))
+        }
         (Ty::U32, true, false) => map3(|a: u32, b: u32, c: u32| (unsigned24(a, b) as u32).wrapping_add(c)),
         (Ty::U32, false, true) => {
             map3(|a: u32, b: u32, c: u32| ((unsigned24(a, b) >> 16) as u32).wrapping_add(c))

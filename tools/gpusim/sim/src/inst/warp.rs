@@ -168,37 +168,43 @@ fn plan(mode: Shuffle, amounts: &[u32; 32], bounds: &[u32; 32]) -> Plan {
 
 #[inline(always)]
 fn run_planned(x: &mut Exec, i: &Inst) -> Result<[u32; 32], Flow> {
-    members(x, i.e)?;
-    finish(x, i, i.data::<Plan>())
+    let members = members(x, i.e)?;
+    finish(x, i, i.data::<Plan>(), members)
 }
 
 #[inline(always)]
 fn run_shfl(x: &mut Exec, i: &Inst, mode: Shuffle) -> Result<[u32; 32], Flow> {
-    members(x, i.e)?;
+    let members = members(x, i.e)?;
     let plan = plan(mode, &x.read::<u32>(i.b), &x.read::<u32>(i.c));
-    finish(x, i, &plan)
+    finish(x, i, &plan, members)
 }
 
 #[inline(always)]
-fn finish(x: &mut Exec, i: &Inst, plan: &Plan) -> Result<[u32; 32], Flow> {
+fn finish(x: &mut Exec, i: &Inst, plan: &Plan, members: u32) -> Result<[u32; 32], Flow> {
     if x.mask != u32::MAX {
-        let strays = |lane: usize| (!x.mask >> (plan.from[lane] & 31) & 1) << lane;
-        let stray = (0..32).fold(0, |bits, lane| bits | strays(lane)) & x.mask;
-        if stray != 0 && plan.named {
-            return Err(stray_shuffle(x, stray));
+        let from = |lanes: u32| {
+            (0..32).fold(0, |bits, lane| bits | (lanes >> (plan.from[lane] & 31) & 1) << lane) & x.mask
+        };
+        let promised = from(!x.mask & members);
+        if promised != 0 && plan.named {
+            return Err(stray_shuffle(x, promised));
         }
-        x.undefined(stray);
+        x.undefined(from(!x.mask));
     }
     x.write_pred(Pred(i.imm as u32), plan.inside);
     Ok(plan.from)
 }
 
-/// The value of a lane that does not take part is not defined. Sums over part of a warp by `.down` bring such values to lanes
-/// whose sums nobody uses, so there it is one that the seed makes up.
+/// The value of a lane that does not take part is not defined, which is nothing wrong as long as nobody uses it: sums over part of a
+/// warp bring such values to lanes whose sums are dropped. So it is one that the seed makes up. But a lane that the mask names,
+/// asked for by its name, and that has ended was expected to take part.
 #[cold]
 fn stray_shuffle(x: &mut Exec, stray: u32) -> Flow {
     let lane = stray.trailing_zeros();
-    let message = format!("lane {lane} reads from a lane that does not take part; {:#010x} do", x.mask);
+    let message = format!(
+        "lane {lane} reads from a lane that its mask names and that has ended; {:#010x} take part",
+        x.mask
+    );
     x.fault(FaultKind::Check, "shuffle from an inactive lane", message)
 }
 

@@ -122,6 +122,13 @@ fn every_reduction_combines_elements() {
         ("and.b32", [12, 10, 0, MINUS], [10, 6, 1, 5], [8, 2, 0, 5]),
         ("or.b32", [12, 10, 0, 4], [10, 6, 1, 1], [14, 14, 1, 5]),
         ("xor.b64", [12, 10, 0, 4], [10, 6, 1, 1], [6, 12, 1, 5]),
+        ("and.b64", [12, 10, 0, MINUS], [10, 6, 1, 5], [8, 2, 0, 5]),
+        ("or.b64", [12, 10, 0, 4], [10, 6, 1, 1], [14, 14, 1, 5]),
+        ("xor.b32", [12, 10, 0, 4], [10, 6, 1, 1], [6, 12, 1, 5]),
+        ("max.u64", [5, MINUS, 0, 1], [1, 0, 9, 0], [5, MINUS, 0, 1]),
+        ("min.s64", [5, MINUS, 0, 1], [1, 0, 9, 0], [5, MINUS, 9, 0]),
+        ("max.f16", [0x3C00_BC00, 0, 0, 0], [0x4000_4000, 0, 0, 0], [0x4000_4000, 0, 0, 0]),
+        ("min.bf16", [0x3F80_BF80, 0, 0, 0], [0x4000_4000, 0, 0, 0], [0x3F80_BF80, 0, 0, 0]),
         (
             "add.f32",
             [f(1.5), f(f32::INFINITY), f(-0.0), f(1e-39)],
@@ -165,6 +172,25 @@ fn prefetches_and_hints_change_nothing() {
         wait("%b", "0")
     );
     Case::new(body, vec![iota(32), out(32)]).gives(1, &(0..32).collect::<Vec<_>>());
+}
+
+#[test]
+fn loads_to_the_own_block_and_stores_with_a_policy_move_the_same_bytes() {
+    let case = load(512, 512, &wait("%b", "0"));
+    let body = case.body.replace("bulk.shared::cluster.global", "bulk.shared::cta.global");
+    Case { body, ..case }.gives(1, &(0..128).collect::<Vec<_>>());
+    let expected: Vec<u32> = (5..69).collect();
+    for policy in ["evict_last", "evict_normal", "evict_first", "evict_unchanged"] {
+        let case = store(FENCE, "bar.sync 0;", READ, "");
+        let with = format!(
+            "createpolicy.fractional.L2::{policy}.b64 %d9, 1.0;
+            @%one cp.async.bulk.global.shared::cta.bulk_group.L2::cache_hint [%P1], [%s], 256, %d9;"
+        );
+        let body =
+            case.body.replace("@%one cp.async.bulk.global.shared::cta.bulk_group [%P1], [%s], 256;", &with);
+        assert!(body.contains("cache_hint"));
+        Case { body, ..case }.gives(1, &expected);
+    }
 }
 
 #[test]

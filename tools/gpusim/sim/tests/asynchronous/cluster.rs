@@ -26,8 +26,14 @@ fn shared_memory_of_other_ctas_is_read_between_cluster_barriers() {
             expected[i as usize] = (0..size).map(|cta| cta * 32 + ((i % 32) ^ 31)).sum();
         }
         reduction(SYNC, SYNC).cluster(size).gives(1, &expected);
-        let weak = "barrier.cluster.arrive; barrier.cluster.wait;";
-        reduction(weak, weak).cluster(size).gives(1, &expected);
+        for arrive in ["", ".release", ".aligned", ".relaxed"] {
+            for wait in ["", ".acquire", ".aligned"] {
+                // A relaxed arrival orders nothing: what is before it is fenced, and so is what the last one of all follows.
+                let fence = if arrive == ".relaxed" { "fence.acq_rel.cluster;" } else { "" };
+                let sync = format!("{fence} barrier.cluster.arrive{arrive}; barrier.cluster.wait{wait};");
+                reduction(&sync, &sync).cluster(size).gives(1, &expected);
+            }
+        }
     }
 }
 
@@ -60,6 +66,30 @@ fn generic_addresses_reach_other_ctas_and_tell_their_rank() {
     );
     let expected: Vec<u32> = (0..64).map(|i| (i ^ 32) * 100 + 10 + ((i / 32) ^ 1)).collect();
     Case::new(body, vec![iota(1), out(64)]).cluster(2).gives(1, &expected);
+    // Addresses of the window itself, of 32 and of 64 bits; `cvta` takes them to generic ones and back.
+    for (wide, mapped, rank) in [
+        (false, "mapa.shared::cluster.u32 %r11, %r5, %r8;", "getctarank.shared::cluster.u32 %r9, %r11;"),
+        (true, "mapa.shared::cluster.u64 %d2, %d1, %r8;", "getctarank.shared::cluster.u64 %r9, %d2;"),
+        (
+            true,
+            "mapa.shared::cluster.u64 %d2, %d1, %r8; cvta.shared::cluster.u64 %d2, %d2;
+            cvta.to.shared::cluster.u64 %d2, %d2;",
+            "getctarank.shared::cluster.u64 %r9, %d2;",
+        ),
+        (
+            true,
+            "cvta.shared::cta.u64 %d2, %d1; mapa.u64 %d2, %d2, %r8; cvta.to.shared::cluster.u64 %d2, %d2;",
+            "getctarank.shared::cluster.u64 %r9, %d2;",
+        ),
+    ] {
+        let at = if wide { "%d2" } else { "%r11" };
+        let body = format!(
+            "{WORDS} st.shared::cluster.s32 [%r5], %r6; {SYNC} xor.b32 %r8, %rank, 1; cvt.u64.u32 %d1, %r5; {mapped} {rank}
+            ld.shared::cluster.s32 %r7, [{at}]; mad.lo.u32 %r7, %r7, 100, %r9; {SYNC} st.global.u32 [%d6], %r7;"
+        );
+        let expected: Vec<u32> = (0..64).map(|i| (i ^ 32) * 100 + ((i / 32) ^ 1)).collect();
+        Case::new(body, vec![iota(1), out(64)]).cluster(2).gives(1, &expected);
+    }
 }
 
 #[test]

@@ -18,6 +18,14 @@ fn each_size_copies_its_bytes() {
         ("ca.shared.global.L2::128B", 16),
         ("cg.shared.global.L2::128B", 16),
         ("cg.shared.global.L2::256B", 16),
+        ("ca.shared.global.L2::256B", 4),
+        ("cg.shared.global.L2::64B", 16),
+        ("ca.shared::cta.global.L2::64B", 4),
+        ("ca.shared::cta.global.L2::128B", 8),
+        ("ca.shared::cta.global.L2::256B", 16),
+        ("cg.shared::cta.global.L2::64B", 16),
+        ("cg.shared::cta.global.L2::128B", 16),
+        ("cg.shared::cta.global.L2::256B", 16),
     ];
     for (form, bytes) in forms {
         let body = format!(
@@ -42,7 +50,9 @@ fn what_is_not_read_is_zero() {
         ld.shared.v4.u32 {%r6, %r7, %r8, %r9}, [%r5]; mad.wide.u32 %d6, %t, 16, %P1;
         st.global.v4.u32 [%d6], {%r6, %r7, %r8, %r9};";
     let expected: Vec<u32> = (0..128).map(|i| if i % 4 < (i / 4) % 5 { i + 100 } else { 0 }).collect();
-    Case::new(body, vec![Arg::Words((100..228).collect()), out(128)]).gives(1, &expected);
+    for body in [body.to_owned(), body.replace("async.cg", "async.ca")] {
+        Case::new(body, vec![Arg::Words((100..228).collect()), out(128)]).gives(1, &expected);
+    }
 }
 
 #[test]
@@ -90,10 +100,14 @@ fn groups_are_counted_per_thread() {
 
 #[test]
 fn an_mbarrier_counts_copies_with_and_without_increment() {
-    for (noinc, count) in [("", 1), (".noinc", 65)] {
+    for ((noinc, count), space) in
+        [("", 1), (".noinc", 65)].into_iter().flat_map(|n| ["", ".shared", ".shared::cta"].map(|s| (n, s)))
+    {
+        let at = if space.is_empty() { "[%d9]" } else { "[%b]" };
         let body = format!(
             "{WORDS} @%one mbarrier.init.shared::cta.b64 [%b], {count}; bar.sync 0;
-            cp.async.ca.shared.global [%r5], [%d5], 4; cp.async.mbarrier.arrive{noinc}.shared.b64 [%b]; bar.sync 0;
+            cvt.u64.u32 %d9, %b; cvta.shared.u64 %d9, %d9;
+            cp.async.ca.shared.global [%r5], [%d5], 4; cp.async.mbarrier.arrive{noinc}{space}.b64 {at}; bar.sync 0;
             @%one mbarrier.arrive.shared.b64 %d8, [%b];
             {} xor.b32 %r6, %t, 63; mad.lo.u32 %r6, %r6, 4, %s; ld.shared.u32 %r7, [%r6]; st.global.u32 [%d6], %r7;",
             wait("%b", "0")

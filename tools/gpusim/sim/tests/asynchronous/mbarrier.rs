@@ -18,6 +18,25 @@ fn a_phase_completes_with_its_last_arrival() {
 }
 
 #[test]
+fn relaxed_arrivals_and_tests_order_with_fences_on_both_sides() {
+    let case = |before: &str, after: &str| {
+        let body = format!(
+            "@%one mbarrier.init.shared::cta.b64 [%b], 96; bar.sync 0; mad.lo.u32 %r5, %t, 4, %s; st.shared.u32 [%r5], %t;
+            {before} mbarrier.arrive.relaxed.cta.shared::cta.b64 %d1, [%b];
+            W: mbarrier.test_wait.relaxed.cta.shared::cta.b64 %p1, [%b], %d1; @!%p1 bra W; {after}
+            add.u32 %r6, %t, 40; rem.u32 %r6, %r6, 96; mad.lo.u32 %r6, %r6, 4, %s; ld.shared.u32 %r9, [%r6]; {STORE}"
+        );
+        Case::new(body, vec![out(96)]).block(96)
+    };
+    let expected: Vec<u32> = (0..96).map(|t| (t + 40) % 96).collect();
+    for fence in ["fence.acq_rel.cta;", "fence.sc.gpu;", "membar.cta;"] {
+        case(fence, fence).gives(0, &expected);
+        case(fence, "").fails(&["race"]);
+        case("", fence).fails(&["race"]);
+    }
+}
+
+#[test]
 fn counts_drops_and_pending_counts_follow_the_object() {
     // One thread plays all parts. State before an arrival tells the pending count: 5, then 5 - 2 = 3, then (drop) 2.
     let body = format!(

@@ -83,6 +83,7 @@ impl Case {
         assemble(&ptx);
         let device =
             Device::new(Settings { seed, schedule, instruction_limit: 2_000_000, ..Settings::default() });
+        ptxas::collect(&ptx);
         let module = device.load(&ptx).unwrap_or_else(|error| panic!("{error}\n{ptx}"));
         assert!(module.unsupported().is_empty(), "{:?}", module.unsupported());
         let pointers: Vec<(u64, usize)> = self

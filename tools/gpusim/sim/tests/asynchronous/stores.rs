@@ -71,6 +71,32 @@ fn st_async_stores_every_type_and_vector() {
     }
 }
 
+/// The same operations by `cp.reduce.async.bulk`: the first thread of a CTA sends what its threads have left at byte 4096.
+fn reduced_in_bulk(ops: &[(&str, fn(u32, u32) -> u32)], sent: impl Fn(u32) -> u32) {
+    let reduce = |op: &str, f: &dyn Fn(u32, u32) -> u32| {
+        let before = "mad.lo.u32 %r12, %t, 4, %s; add.u32 %r7, %r6, 100; st.shared.u32 [%r12], %r7;
+            mul.lo.u32 %r20, %r6, 3; sub.u32 %r20, %r20, 60; st.shared.u32 [%r12 + 4096], %r20;";
+        let instruction = format!(
+            "mapa.shared::cluster.u32 %r10, %s, %r8; add.u32 %r13, %s, 4096;
+            @%one cp.reduce.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes.{op} [%r10], [%r13], 128, [%r11];"
+        );
+        let expected: Vec<u32> =
+            (0..256).map(|n| if n % 4 == 0 { f(n / 4, (n / 4) ^ 32) } else { 0xDEAD_BEEF }).collect();
+        twins(4, before, &instruction, "ld.shared.u32 %r30, [%r12];", "st.global.u32 [%d6], %r30;")
+            .gives(1, &expected);
+    };
+    for (op, new) in ops {
+        reduce(op, &|own, other| new(100 + own, sent(other)));
+    }
+    // Pairs of words as 64-bit numbers: the carry of an even word goes to its odd one.
+    reduce("add.u64", &|own, other| {
+        let pair =
+            |i: u32, value: &dyn Fn(u32) -> u32| u64::from(value(i | 1)) << 32 | u64::from(value(i & !1));
+        let sum = pair(own, &|i| 100 + i).wrapping_add(pair(other, &sent));
+        if own % 2 == 0 { sum as u32 } else { (sum >> 32) as u32 }
+    });
+}
+
 /// Memory holds 100 + i; thread i of the other CTA sends 3 i as a signed number around zero.
 #[test]
 fn red_async_has_every_operation() {
@@ -99,6 +125,7 @@ fn red_async_has_every_operation() {
         twins(4, before, &instruction, "ld.shared.u32 %r30, [%r5];", "st.global.u32 [%d6], %r30;")
             .gives(1, &expected);
     }
+    reduced_in_bulk(&ops, sent);
     let before =
         "mov.b64 %d7, {%r6, %r6}; st.shared.u64 [%r5], %d7; mov.u32 %r20, -3; mov.b64 %d20, {%r20, %r6};";
     let instruction = "red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.add.u64 [%r10], %d20, [%r11];";

@@ -38,7 +38,7 @@ fn load(map: TensorMap, buffer: Arg, corner: &[i32], words: u32, bytes: u32) -> 
     let body = format!(
         "@%one mbarrier.init.shared::cta.b64 [%b], 1; bar.sync 0;
         @%one mbarrier.arrive.expect_tx.shared::cta.b64 _, [%b], {bytes};
-        @%one cp.async.bulk.prefetch.tensor.{rank}d.L2.global.tile [%P2, {{{list}}}];
+        prefetch.tensormap [%P2]; @%one cp.async.bulk.prefetch.tensor.{rank}d.L2.global.tile [%P2, {{{list}}}];
         @%one cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%s], [%P2, {{{list}}}], [%b];
         {} mov.u32 %r1, %t;
         COPY: setp.ge.u32 %p1, %r1, {words}; @%p1 bra DONE; mad.lo.u32 %r5, %r1, 4, %s; ld.shared.u32 %r7, [%r5]; mad.wide.u32 %d6, %r1, 4, %P1; st.global.u32 [%d6], %r7;
@@ -103,7 +103,25 @@ fn every_rank_and_what_is_out_of_bounds() {
         let buffer = Arg::Words((1000..1000 + total as u32).collect());
         let corner: Vec<i32> = corner[..rank].iter().map(|c| *c as i32).collect();
         let map = map(&sizes[..rank], &boxes[..rank], Swizzle::None);
-        load(map, buffer, &corner, count, count * 4).gives(1, &expected);
+        let case = load(map, buffer, &corner, count, count * 4);
+        case.gives(1, &expected);
+        // The destination's other names, a policy, and multicast to the own block; the prefetch may leave out `.tile`, too.
+        let copy = "shared::cluster.global.tile.mbarrier::complete_tx::bytes [%s]";
+        let (before, after) = case.body.split_once(copy).expect("the copy");
+        let before = before.replace("L2.global.tile", "L2.global");
+        let (operands, rest) = after.split_once(';').expect("its end");
+        for (form, more) in [
+            ("shared::cluster.global.mbarrier::complete_tx::bytes", ""),
+            ("shared::cta.global.tile.mbarrier::complete_tx::bytes", ""),
+            ("shared::cta.global.mbarrier::complete_tx::bytes", ""),
+            ("shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint", ", %d9"),
+            ("shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster", ", %h1"),
+            ("shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster", ", %h1"),
+        ] {
+            let setup = "mov.b16 %h1, 1; createpolicy.fractional.L2::evict_first.b64 %d9, 1.0;";
+            let body = format!("{setup} {before}{form} [%s]{operands}{more};{rest}");
+            Case { body, ..case.clone() }.gives(1, &expected);
+        }
     }
 }
 
@@ -182,6 +200,61 @@ fn tensor_reductions_combine_inside_the_tensor() {
     store(max, Swizzle::None, [-4, -3], FENCE, WAIT).gives(0, &stored([-4, -3], |old, t| old.max(t)));
 }
 
+/// What a box of small numbers makes of a tensor that holds tens, by operation.
+const REDUCTIONS: [(&str, fn(u32, u32) -> u32); 8] = [
+    ("add", |old, new| old + new),
+    ("min", |old, new| old.min(new)),
+    ("max", |old, new| old.max(new)),
+    ("inc", |old, new| if old >= new { 0 } else { old + 1 }),
+    ("dec", |old, new| if old == 0 || old > new { new } else { old - 1 }),
+    ("and", |old, new| old & new),
+    ("or", |old, new| old | new),
+    ("xor", |old, new| old ^ new),
+];
+
+#[test]
+fn every_rank_is_stored_and_reduced() {
+    let sizes = [8u64, 5, 3, 2, 2];
+    let boxes = [12u32, 4, 2, 2, 1];
+    let corner = [-1i64, 2, -1, 1, 1];
+    for rank in 1..=5 {
+        let total: u64 = sizes[..rank].iter().product();
+        let count: u32 = boxes[..rank].iter().product();
+        let list = corner[..rank].iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+        let map = map(&sizes[..rank], &boxes[..rank], Swizzle::None);
+        let plain: (&str, fn(u32, u32) -> u32) = ("", |_, new| new);
+        for (op, f) in REDUCTIONS.into_iter().chain([plain]) {
+            // Word `i` of the box is 3 i.
+            let mut expected = vec![30; total as usize];
+            for i in 0..count {
+                let (mut rest, mut at, mut scale, mut inside) = (i, 0, 1, true);
+                for d in 0..rank {
+                    let x = i64::from(rest % boxes[d]) + corner[d];
+                    rest /= boxes[d];
+                    inside &= x >= 0 && x < sizes[d] as i64;
+                    at += x * scale;
+                    scale *= sizes[d] as i64;
+                }
+                if inside {
+                    expected[at as usize] = f(30, 3 * i);
+                }
+            }
+            for tile in [".tile", ""] {
+                let (copy, dot) = if op.is_empty() { ("cp.async", "") } else { ("cp.reduce.async", ".") };
+                let form = format!("{copy}.bulk.tensor.{rank}d.global.shared::cta{dot}{op}{tile}.bulk_group");
+                let body = format!(
+                    "mov.u32 %r1, %t;
+                    FILL: setp.ge.u32 %p1, %r1, {count}; @%p1 bra FULL; mad.lo.u32 %r5, %r1, 4, %s; mul.lo.u32 %r7, %r1, 3;
+                    st.shared.u32 [%r5], %r7; add.u32 %r1, %r1, 32; bra.uni FILL; FULL: {FENCE} bar.sync 0;
+                    @%one {form} [%P1, {{{list}}}], [%s]; @%one cp.async.bulk.commit_group; {WAIT}"
+                );
+                let args = vec![Arg::Words(vec![30; total as usize]), Arg::Map(0, map.clone())];
+                Case::new(body, args).gives(0, &expected);
+            }
+        }
+    }
+}
+
 #[test]
 fn wrong_tensor_copies_are_reported() {
     let report = store(STORE, Swizzle::None, [0, 0], "", WAIT).fails(&["race"]);
@@ -244,6 +317,22 @@ fn a_map_built_on_the_device_works_after_its_fences() {
     let acquire = "fence.proxy.tensormap::generic.acquire.gpu [%P2], 128;";
     let expected: Vec<u32> = (0..32).map(|i| (2 + i / 8) * 16 + 3 + i % 8).collect();
     built(&format!("{copy} {acquire}")).gives(1, &expected);
+    for scope in ["cta", "cluster", "sys"] {
+        built(&format!("{copy} {acquire}").replace("gpu", scope)).gives(1, &expected);
+    }
+    let replaced = |case: &Case, to: &str, before: &str| {
+        let body = case.body.replace(".shared::cta.b1024", to);
+        body.replace("@!%one bra DONE;", &format!("{before} @!%one bra DONE;"))
+    };
+    // By a generic address.
+    let case = built(&format!("cvt.u64.u32 %d1, %r8; {copy} {acquire}"));
+    let body = replaced(&case, ".b1024", "cvta.shared.u64 %d1, %d1;");
+    Case { body, ..case }.gives(1, &expected);
+    // Where it will be used.
+    let case = built(&format!("fence.proxy.tensormap::generic.release.gpu; {acquire}"));
+    let body = replaced(&case, ".global.b1024", "cvta.to.global.u64 %d1, %P2;");
+    let args = vec![iota(128), out(32), Arg::Words(vec![0; 32])];
+    Case { body, args, ..case }.gives(1, &expected);
     let by_hand = "ld.shared.u32 %r7, [%r5 + 4096]; mad.wide.u32 %d6, %t, 4, %d3; st.global.u32 [%d6], %r7; bar.warp.sync -1;";
     let report = built(by_hand).fails(&["race"]);
     assert!(report.contains("fence.proxy.tensormap"), "{report}");

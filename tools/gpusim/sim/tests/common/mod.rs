@@ -1,6 +1,7 @@
 //! Running PTX snippets on a device.
 #![allow(dead_code, missing_docs)]
 
+pub mod forms;
 pub mod ptxas;
 
 use std::sync::Arc;

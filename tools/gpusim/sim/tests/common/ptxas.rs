@@ -21,8 +21,8 @@ pub fn collect(ptx: &str) {
     std::fs::write(path, ptx).expect("the folder can be written to");
 }
 
-/// Runs all other tests of this program once more, and ptxas on every module that they gave to [`collect`].
-pub fn accepts_what_tests_run(this_test: &str) {
+/// Runs all other tests of this program once more, and returns every module that they gave to [`collect`].
+pub fn collected(this_test: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("ptx-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for PTX");
     let program = std::env::current_exe().expect("the program's own path");
@@ -32,23 +32,31 @@ pub fn accepts_what_tests_run(this_test: &str) {
         .stdout(Stdio::null())
         .status()
         .expect("the test program starts");
-    let mut refused = Vec::new();
-    let mut count = 0;
-    for entry in std::fs::read_dir(&folder).expect("the folder").flatten() {
-        let text = std::fs::read_to_string(entry.path()).expect("PTX");
-        if let Err(error) = assemble_file(&entry.path(), &text, &["-O0"]) {
-            refused.push(format!("{error}\n{text}"));
-        }
-        count += 1;
-    }
+    let files = std::fs::read_dir(&folder).expect("the folder").flatten();
+    let texts: Vec<String> = files.map(|f| std::fs::read_to_string(f.path()).expect("PTX")).collect();
     std::fs::remove_dir_all(&folder).expect("the folder of PTX goes");
-    assert!(refused.is_empty(), "ptxas refuses {} of {count}:\n{}", refused.len(), refused.join("\n"));
-    assert!(count > 0, "no PTX was collected");
     assert!(status.success(), "the tests failed when they ran once more");
+    assert!(!texts.is_empty(), "no PTX was collected");
+    texts
+}
+
+/// Runs all other tests of this program once more: ptxas takes every module of theirs, and `list` in `tests/forms` has their forms.
+pub fn accepts_what_tests_run(list: &str, this_test: &str) {
+    let texts = collected(this_test);
+    let said: Vec<String> = texts
+        .iter()
+        .filter_map(|text| Some(format!("{}\n{text}", assemble(text, &["-O0"]).err()?)))
+        .collect();
+    assert!(said.is_empty(), "ptxas refuses {} of {}:\n{}", said.len(), texts.len(), said.join("\n"));
+    super::forms::are_listed(list, &texts);
 }
 
 /// What ptxas has against a module, if anything. It assembles for the first of the module's targets.
 pub fn assemble(ptx: &str, options: &[&str]) -> Result<(), String> {
+    // A second run, for its modules, has nothing to learn from ptxas.
+    if std::env::var_os(FOLDER).is_some() {
+        return Ok(());
+    }
     static FILES: AtomicUsize = AtomicUsize::new(0);
     let number = FILES.fetch_add(1, Ordering::Relaxed);
     let name = format!("assembled-{}-{number}.ptx", std::process::id());

@@ -137,9 +137,12 @@ fn mixed_forms() -> Vec<Form> {
                 }
             }
             let sizes: Vec<R> = formats.iter().map(|f| if *f == F32 { R::B32 } else { R::B16 }).collect();
-            for (mode, rounding) in Mode::ALL {
+            // A sum may leave out how it rounds.
+            let unsaid = (op != "fma").then_some((Mode::Rn, ""));
+            for (mode, rounding) in Mode::ALL.into_iter().chain(unsaid) {
                 for sat in [false, true] {
-                    let text = format!("{op}.{rounding}{}.f32.{name}", if sat { ".sat" } else { "" });
+                    let dot = if rounding.is_empty() { "" } else { "." };
+                    let text = format!("{op}{dot}{rounding}{}.f32.{name}", if sat { ".sat" } else { "" });
                     let formats = formats.clone();
                     let form = Form::exact(text, R::B32, &sizes, inputs.clone(), move |s| {
                         result(op, s, &formats, F32, mode, false, sat)

@@ -92,14 +92,20 @@ fn setp_forms() -> Vec<Form> {
                 if ftz && f == BF16 {
                     continue;
                 }
-                for (n, operands) in [(0, "D|%p7, A, B, C"), (1, "%p7|D, A, B, C")] {
-                    let text = format!("setp.{compare}.and{}.{ty}", if ftz { ".ftz" } else { "" });
-                    let inputs = with_predicate(packed(pairs(f), 16)).into_iter().step_by(2).collect();
-                    let form = Form::exact(text, R::Pred, &[R::B32, R::B32, R::Pred], inputs, move |s| {
-                        let part = |x: u64| x >> (16 * n) & 0xffff;
-                        (holds(compare, f, part(s[0]), part(s[1]), ftz) && s[2] != 0).into()
-                    });
-                    forms.push(form.operands(operands));
+                for op in ["", ".and", ".or", ".xor"] {
+                    for (n, operands) in [(0, "D|%p7, A, B, C"), (1, "%p7|D, A, B, C")] {
+                        let text = format!("setp.{compare}{op}{}.{ty}", if ftz { ".ftz" } else { "" });
+                        let inputs = with_predicate(packed(pairs(f), 16)).into_iter().step_by(2).collect();
+                        let form = Form::exact(text, R::Pred, &[R::B32, R::B32, R::Pred], inputs, move |s| {
+                            let part = |x: u64| x >> (16 * n) & 0xffff;
+                            combine(op, holds(compare, f, part(s[0]), part(s[1]), ftz), s[2] != 0).into()
+                        });
+                        forms.push(form.operands(if op.is_empty() {
+                            &operands[..operands.len() - 3]
+                        } else {
+                            operands
+                        }));
+                    }
                 }
             }
         }
@@ -130,40 +136,48 @@ fn set_forms() -> Vec<Form> {
                 continue;
             }
             for compare in COMPARISONS {
-                let text = format!("set.{compare}.{to}.{from}");
-                forms.push(Form::exact(text, d, &[r, r], pairs(f), move |s| {
-                    if holds(compare, f, s[0], s[1], false) { one } else { 0 }
-                }));
-                let text = format!("set.{compare}.xor.{to}.{from}");
-                let inputs = with_predicate(pairs(f)).into_iter().step_by(2).collect();
-                forms.push(Form::exact(text, d, &[r, r, R::Pred], inputs, move |s| {
-                    if holds(compare, f, s[0], s[1], false) != (s[2] != 0) { one } else { 0 }
-                }));
+                for ftz in [false, true] {
+                    // f32 becomes a half in one of its ways only.
+                    if ftz && (f == F64 || f == BF16 || f == F32 && matches!(to, "f16" | "bf16")) {
+                        continue;
+                    }
+                    let dotted = if ftz { ".ftz" } else { "" };
+                    let text = format!("set.{compare}{dotted}.{to}.{from}");
+                    forms.push(Form::exact(text, d, &[r, r], pairs(f), move |s| {
+                        if holds(compare, f, s[0], s[1], ftz) { one } else { 0 }
+                    }));
+                    for op in [".and", ".or", ".xor"] {
+                        // The operator is another step: a few comparisons show it for each pair of types.
+                        if !matches!(compare, "eq" | "lt" | "geu") && (ftz || op != ".xor") {
+                            continue;
+                        }
+                        let text = format!("set.{compare}{op}{dotted}.{to}.{from}");
+                        let inputs = with_predicate(pairs(f)).into_iter().step_by(2).collect();
+                        forms.push(Form::exact(text, d, &[r, r, R::Pred], inputs, move |s| {
+                            if combine(op, holds(compare, f, s[0], s[1], ftz), s[2] != 0) { one } else { 0 }
+                        }));
+                    }
+                }
             }
         }
-    }
-    for compare in COMPARISONS {
-        forms.push(Form::exact(
-            format!("set.{compare}.ftz.u32.f32"),
-            R::B32,
-            &[R::B32; 2],
-            pairs(F32),
-            move |s| {
-                if holds(compare, F32, s[0], s[1], true) { 0xffff_ffff } else { 0 }
-            },
-        ));
     }
     for (ty, f, one) in [("f16x2", F16, 0x3c00), ("bf16x2", BF16, 0x3f80)] {
         for compare in COMPARISONS {
             for (to, one) in [(ty, one), ("u32", 0xffff), ("s32", 0xffff)] {
-                let text = format!("set.{compare}.{to}.{ty}");
-                forms.push(Form::exact(text, R::B32, &[R::B32; 2], packed(pairs(f), 16), move |s| {
-                    let part = |shift: u32| {
-                        let holds = holds(compare, f, s[0] >> shift & 0xffff, s[1] >> shift & 0xffff, false);
-                        if holds { one << shift } else { 0 }
-                    };
-                    part(0) | part(16)
-                }));
+                for ftz in [false, true] {
+                    if ftz && f == BF16 {
+                        continue;
+                    }
+                    let text = format!("set.{compare}{}.{to}.{ty}", if ftz { ".ftz" } else { "" });
+                    forms.push(Form::exact(text, R::B32, &[R::B32; 2], packed(pairs(f), 16), move |s| {
+                        let part = |shift: u32| {
+                            let holds =
+                                holds(compare, f, s[0] >> shift & 0xffff, s[1] >> shift & 0xffff, ftz);
+                            if holds { one << shift } else { 0 }
+                        };
+                        part(0) | part(16)
+                    }));
+                }
             }
         }
     }
@@ -173,7 +187,10 @@ fn set_forms() -> Vec<Form> {
 fn select_forms() -> Vec<Form> {
     let mut forms = Vec::new();
     let third = |n: usize| pairs(F32).into_iter().map(|s| vec![s[0], s[1], s[n]]).collect::<Vec<_>>();
-    for (ty, r) in [("b16", R::B16), ("b32", R::B32), ("b64", R::B64), ("f32", R::B32), ("f64", R::B64)] {
+    let narrow = ["b16", "u16", "s16"].map(|ty| (ty, R::B16));
+    let middle = ["b32", "u32", "s32", "f32"].map(|ty| (ty, R::B32));
+    let wide = ["b64", "u64", "s64", "f64"].map(|ty| (ty, R::B64));
+    for (ty, r) in narrow.into_iter().chain(middle).chain(wide) {
         let keep = match r {
             R::B16 => 0xffff,
             R::B32 => 0xffff_ffff,

@@ -128,6 +128,7 @@ fn head(target: &str) -> String {
 /// Runs a kernel `k` of PTX text over tuples of 64-bit words, in warps of 32.
 pub fn launch(settings: Settings, text: &str, inputs: &[Vec<u64>]) -> Vec<u64> {
     let device = Device::new(settings);
+    ptxas::collect(text);
     let module = device.load(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert!(module.unsupported().is_empty(), "{:?}", module.unsupported());
     let warps = inputs.len().div_ceil(32);

@@ -7,6 +7,8 @@ mod arithmetic;
 mod compare;
 mod convert;
 mod convert_packed;
+#[path = "../common/forms.rs"]
+mod forms;
 mod fuse;
 mod halves;
 mod harness;
@@ -15,3 +17,8 @@ mod oracle;
 mod ptxas;
 mod select;
 mod values;
+
+#[test]
+fn the_list_of_forms_is_what_these_tests_run() {
+    forms::of_this_program_are_listed("float", "the_list_of_forms");
+}

@@ -120,6 +120,9 @@ fn products_of_twenty_four_bits() {
         ("mad24.hi.s32 %d, %a, %b, %c;", "s32 s32 s32 s32", |a, b, c| {
             ((low24(a) * low24(b)).div_euclid(65536) + s32(c)) as u64
         }),
+        ("mad24.hi.sat.s32 %d, %a, %b, %c;", "s32 s32 s32 s32", |a, b, c| {
+            ((low24(a) * low24(b)).div_euclid(65536) + s32(c)).max(-0x8000_0000).min(0x7FFF_FFFF) as u64
+        }),
     ]);
 }
 
@@ -232,6 +235,28 @@ fn differences_of_bytes_and_half_words() {
             c + apart(a, b, 16, true).iter().sum::<u64>()
         }),
     ]);
+    // The result's type says nothing without saturation.
+    let mut texts = Vec::new();
+    let mut meant = Vec::new();
+    for (opcode, bits) in [("vabsdiff2", 16), ("vabsdiff4", 8)] {
+        for to in ["u32", "s32"] {
+            for (from, sign) in [("u32.u32", false), ("s32.s32", true)] {
+                for add in [false, true] {
+                    let add_text = if add { ".add" } else { "" };
+                    texts.push((
+                        format!("{opcode}.{to}.{from}{add_text} %d, %a, %b, %c;"),
+                        "u32 u32 u32 u32".to_owned(),
+                    ));
+                    meant.push((bits, sign, add));
+                }
+            }
+        }
+    }
+    super::table::check_made(&texts, |n, [a, b, c]| {
+        let (bits, sign, add) = meant[n];
+        let apart = apart(a, b, bits, sign);
+        if add { c + apart.iter().sum::<u64>() } else { packed(apart) }
+    });
 }
 
 #[test]

@@ -16,6 +16,14 @@ fn a_branch_table_takes_each_lane_where_its_index_says() {
         run(body, 32, &[0; 32], 32),
         (0..32).map(|t| if t % 3 == 1 { 9 } else { 7 }).collect::<Vec<u32>>()
     );
+    // All lanes go the same way.
+    for index in 0..3 {
+        let body = format!(
+            "mov.u32 %r1, {index}; T: .branchtargets A, B, A; brx.idx.uni %r1, T;
+            A: mov.u32 %r2, 7; bra.uni E; B: mov.u32 %r2, 9; E: st.global.u32 [%out], %r2;"
+        );
+        assert_eq!(run(&body, 32, &[0; 32], 32), [if index == 1 { 9 } else { 7 }; 32]);
+    }
     let body = "T: .branchtargets A, B; brx.idx %t, T; A: B: st.global.u32 [%out], %t;";
     assert!(matches!(try_run(body, 3, &[0; 3], 3), Err(LaunchError::Trap(_))));
 }
@@ -66,6 +74,8 @@ fn recursion_without_end_overflows_the_stack() {
 fn traps_stop_the_launch() {
     assert!(matches!(try_run("setp.eq.u32 %p1, %t, 3; @%p1 trap;", 4, &[0], 4), Err(LaunchError::Trap(_))));
     assert!(try_run("setp.eq.u32 %p1, %t, 4; @%p1 trap;", 4, &[0], 4).is_ok());
+    assert!(matches!(try_run("setp.eq.u32 %p1, %t, 3; @%p1 brkpt;", 4, &[0], 4), Err(LaunchError::Trap(_))));
+    assert!(try_run("setp.eq.u32 %p1, %t, 4; @%p1 brkpt;", 4, &[0], 4).is_ok());
     let call = "mov.u64 %d2, 4096; P: .callprototype _ (); call %d2, (), P;";
     assert!(matches!(try_run(call, 1, &[0], 1), Err(LaunchError::Trap(_))));
 }

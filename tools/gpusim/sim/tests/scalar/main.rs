@@ -4,14 +4,19 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+use common::forms;
 
+mod access_forms;
 mod arithmetic;
 mod atomic;
 mod atomic_forms;
+mod atomic_spaces;
 mod bits;
 mod carry;
+mod carry_forms;
 mod collectives;
 mod compare;
+mod compare_forms;
 mod control;
 mod logic;
 mod memory;
@@ -25,5 +30,5 @@ mod table;
 
 #[test]
 fn ptxas_accepts_what_these_tests_run() {
-    common::ptxas::accepts_what_tests_run("ptxas_accepts");
+    common::ptxas::accepts_what_tests_run("scalar", "ptxas_accepts");
 }

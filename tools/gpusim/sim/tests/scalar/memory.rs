@@ -83,8 +83,20 @@ fn cache_operators_and_hints_change_no_value() {
         "L2::64B.u32",
         "nc.L1::no_allocate.L2::128B.u32",
         "ca.L2::128B.u32",
+        "ca.nc.u32",
+        "cg.nc.u32",
+        "cs.nc.u32",
+        "nc.L1::no_allocate.L2::256B.u32",
     ];
-    let stores = ["wb.u32", "cg.u32", "cs.u32", "wt.u32", "L1::no_allocate.u32", "L1::evict_last.u32"];
+    let stores = [
+        "wb.u32",
+        "cg.u32",
+        "cs.u32",
+        "wt.u32",
+        "L1::no_allocate.u32",
+        "L1::evict_last.u32",
+        "L1::evict_first.u32",
+    ];
     let mut body = "mov.u32 %r2, 0; createpolicy.fractional.L2::evict_last.b64 %d5, 1.0;".to_owned();
     for form in loads {
         body += &format!("ld.global.{form} %r1, [%in]; add.u32 %r2, %r2, %r1;\n");
@@ -116,6 +128,11 @@ fn hints_change_no_value() {
         "prefetch.local.L1 [l]",
         "prefetchu.L1 [%d2]",
         "applypriority.global.L2::evict_normal [%d2], 128",
+        "applypriority.L2::evict_normal [%d2], 128",
+        "nanosleep.u32 40",
+        // What is written afterwards stays.
+        "discard.global.L2 [%d0], 128",
+        "discard.L2 [%d0], 128",
     ] {
         body += &format!("{hint};\n");
     }

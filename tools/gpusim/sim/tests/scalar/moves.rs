@@ -88,14 +88,18 @@ fn generic_addresses_know_their_space() {
         probe(5, "%d6"),
         "cvta.to.shared.u64 %d7, %d2; mov.u64 %d8, s; sub.u64 %d7, %d7, %d8; cvt.u32.u64 %r6, %d7;
         st.global.u32 [%d0+24], %r6; cvta.to.local.u64 %d7, %d3; mov.u64 %d8, l; sub.u64 %d7, %d7, %d8;
-        cvt.u32.u64 %r7, %d7; st.global.u32 [%d0+28], %r7;"
+        cvt.u32.u64 %r7, %d7; st.global.u32 [%d0+28], %r7;
+        cvta.to.const.u64 %d7, %d4; ld.const.u32 %r8, [%d7+4]; st.global.u32 [%d0+32], %r8;
+        cvta.to.param.u64 %d7, %d6; ld.param.u64 %d8, [%d7]; xor.b64 %d8, %d8, %d1; cvt.u32.u64 %r8, %d8; st.global.u32 [%d0+36], %r8;
+        mov.u64 %d8, s; cvta.shared::cta.u64 %d7, %d8; sub.u64 %d7, %d7, %d2; cvt.u32.u64 %r8, %d7; st.global.u32 [%d0+40], %r8;
+        cvta.to.shared::cta.u64 %d7, %d2; sub.u64 %d7, %d7, %d8; cvt.u32.u64 %r8, %d7; st.global.u32 [%d0+44], %r8;"
             .to_owned(),
     ]
     .concat();
     let text = super::common::wrap(&body);
     let variables = ".const .align 4 .b32 table[2] = {1, 2};\n.global .align 4 .b32 variable[2];\n.visible";
-    let out = super::common::run_text(&text.replacen(".visible", variables, 1), 1, &[0], 8);
-    assert_eq!(out, [1, 4 | 8, 16, 2, 1, 32, 0, 0]);
+    let out = super::common::run_text(&text.replacen(".visible", variables, 1), 1, &[0], 12);
+    assert_eq!(out, [1, 4 | 8, 16, 2, 1, 32, 0, 0, 2, 0, 0, 0]);
 }
 
 #[test]

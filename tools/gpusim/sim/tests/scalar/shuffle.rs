@@ -91,11 +91,41 @@ fn half_a_warp_shuffles_by_itself() {
 }
 
 #[test]
-fn reading_from_a_lane_outside_the_mask_is_reported() {
-    for amount in ["3", "%r1"] {
+fn what_comes_from_a_lane_outside_the_mask_is_no_lane_s_value() {
+    for shuffle in ["idx.b32 %r2, %t, 3", "idx.b32 %r2, %t, %r1", "bfly.b32 %r2, %t, 16"] {
         let body = format!(
-            "mov.u32 %r1, 3; setp.ge.u32 %p1, %t, 16; @%p1 shfl.sync.idx.b32 %r2, %t, {amount}, 31, 0xFFFF0000;"
+            "mov.u32 %r1, 3; mov.u32 %r2, 0; setp.ge.u32 %p1, %t, 16; @%p1 shfl.sync.{shuffle}, 31, 0xFFFF0000;
+            st.global.u32 [%out], %r2;"
         );
+        let got = run(&body, 32, &[0; 32], 32);
+        assert!(got[16..].iter().all(|value| *value >= 32), "{shuffle}: {got:?}");
+    }
+}
+
+#[test]
+fn sums_of_a_few_lanes_that_drop_what_comes_from_others_are_right() {
+    // Eight lanes, and a butterfly over the whole warp.
+    let step = |offset: u32| {
+        format!(
+            "shfl.sync.bfly.b32 %r3, %r2, {offset}, 31, 0xFF; xor.b32 %r4, %t, {offset}; setp.lt.u32 %p2, %r4, 8;
+            @%p2 add.u32 %r2, %r2, %r3;\n"
+        )
+    };
+    let steps: String = [16, 8, 4, 2, 1].map(step).concat();
+    let body = format!(
+        "mov.u32 %r2, %t; setp.lt.u32 %p1, %t, 8; @!%p1 bra OUT; {steps} OUT: st.global.u32 [%out], %r2;"
+    );
+    assert_eq!(
+        run(&body, 32, &[0; 32], 32),
+        (0..32).map(|t| if t < 8 { 28 } else { t }).collect::<Vec<u32>>()
+    );
+}
+
+#[test]
+fn reading_from_a_lane_that_the_mask_names_and_that_has_ended_is_reported() {
+    for shuffle in ["idx.b32 %r2, %t, 25", "idx.b32 %r2, %t, %r1", "bfly.b32 %r2, %t, 16"] {
+        let body =
+            format!("mov.u32 %r1, 25; setp.ge.u32 %p1, %t, 20; @%p1 exit; shfl.sync.{shuffle}, 31, -1;");
         let error = try_run(&body, 32, &[0; 32], 32).unwrap_err();
         let LaunchError::CheckFailed(report) = error else { panic!("{error}") };
         assert_eq!(report.kind, "shuffle from an inactive lane");

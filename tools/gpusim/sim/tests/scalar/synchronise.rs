@@ -34,6 +34,13 @@ fn every_form_of_barrier_lets_warps_exchange_words() {
         ("barrier.cta.red.or.pred %p2, 0, %p1; selp.u32 %r9, 1000, 2000, %p2;", 1000),
         ("bar.cta.red.and.aligned.pred %p2, 0, 64, %p1; selp.u32 %r9, 1000, 2000, %p2;", 2000),
         ("barrier.red.or.aligned.pred %p2, 0, !%p1; selp.u32 %r9, 1000, 2000, %p2;", 1000),
+        ("bar.cta.red.or.pred %p2, 0, !%p1; selp.u32 %r9, 1000, 2000, %p2;", 1000),
+        ("barrier.red.or.pred %p2, 0, %p1; selp.u32 %r9, 1000, 2000, %p2;", 1000),
+        ("barrier.red.and.aligned.pred %p2, 0, %p1; selp.u32 %r9, 1000, 2000, %p2;", 2000),
+        ("barrier.cta.red.and.pred %p2, 0, %p1; selp.u32 %r9, 1000, 2000, %p2;", 2000),
+        ("barrier.cta.red.and.aligned.pred %p2, 0, !%p1; selp.u32 %r9, 1000, 2000, %p2;", 2000),
+        ("barrier.cta.red.or.aligned.pred %p2, 0, %p1; selp.u32 %r9, 1000, 2000, %p2;", 1000),
+        ("barrier.cta.red.popc.aligned.u32 %r9, 2, !%p1;", 24),
     ];
     for (barrier, added) in forms {
         // PTX's `bar` has no `.aligned`: it is.
@@ -93,6 +100,10 @@ fn every_fence_that_orders_lets_a_word_pass() {
         ] {
             pairs.push((format!("fence.{release}.{scope};"), format!("fence.{acquire}.{scope};"), scope));
         }
+    }
+    // Without a name for its order a fence is .acq_rel.
+    for scope in ["cta", "cluster", "gpu", "sys"] {
+        pairs.push((format!("fence.{scope};"), format!("fence.{scope};"), scope));
     }
     for (name, scope) in [("cta", "cta"), ("gl", "gpu"), ("sys", "sys")] {
         pairs.push((format!("membar.{name};"), format!("membar.{name};"), scope));

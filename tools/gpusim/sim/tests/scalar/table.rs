@@ -103,8 +103,19 @@ pub fn check(forms: &[Form]) {
 }
 
 pub fn check_rows(forms: &[Form], rows: &[[u64; 3]]) {
+    let texts: Vec<(&str, &str)> = forms.iter().map(|(body, types, _)| (*body, *types)).collect();
+    check_texts(&texts, rows, |n, [a, b, c]| forms[n].2(a, b, c));
+}
+
+/// The same for forms made by a loop: what form `n` of the list makes of its operands is `expected`.
+pub fn check_made(texts: &[(String, String)], expected: impl Fn(usize, [u64; 3]) -> u64) {
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(body, types)| (&**body, &**types)).collect();
+    check_texts(&texts, &rows(), expected);
+}
+
+fn check_texts(forms: &[(&str, &str)], rows: &[[u64; 3]], expected: impl Fn(usize, [u64; 3]) -> u64) {
     let mut text = HEAD.to_owned();
-    for (n, (body, types, _)) in forms.iter().enumerate() {
+    for (n, (body, types)) in forms.iter().enumerate() {
         let types: Vec<&str> = types.split(' ').collect();
         let mut declare = String::new();
         let mut load = String::new();
@@ -152,7 +163,7 @@ pub fn check_rows(forms: &[Form], rows: &[[u64; 3]]) {
     device.write(input, &bytes).expect("a write");
     let out = device.alloc(8 * rows.len() as u64, 8).expect("memory");
     let mut wrong = Vec::new();
-    for (n, (body, types, expected)) in forms.iter().enumerate() {
+    for (n, (body, types)) in forms.iter().enumerate() {
         device.fill(out, &[0], 8 * rows.len() as u64).expect("zeros");
         let mut bytes = params(&[out, input]);
         bytes.extend((rows.len() as u32).to_le_bytes());
@@ -167,7 +178,7 @@ pub fn check_rows(forms: &[Form], rows: &[[u64; 3]]) {
         let bad = rows.iter().zip(got.chunks_exact(8)).find_map(|(row, got)| {
             let got = u64::from_le_bytes(got.try_into().expect("eight bytes"));
             let [a, b, c] = std::array::from_fn(|k| low(row[k], width(k + 1)));
-            let want = low(expected(a, b, c), width(0));
+            let want = low(expected(n, [a, b, c]), width(0));
             (got != want).then(|| format!("{body} of {a:#x}, {b:#x}, {c:#x}: {got:#x}, not {want:#x}"))
         });
         wrong.extend(bad);

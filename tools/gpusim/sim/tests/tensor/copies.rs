@@ -53,14 +53,16 @@ fn ldmatrix_gives_each_lane_its_elements() {
             }
         }
         for transposed in [false, true] {
-            for space in [".shared", ".shared::cta"] {
+            for space in ["", ".shared", ".shared::cta"] {
                 let trans = if transposed { ".trans" } else { "" };
                 let text = head("sm_80")
                     + &move_words(true)
                     + &load("at_row", 1, 32, "%a1", 32)
                     + &format!(".reg .b32 %x<{count}>; mov.u32 %t3, s; add.u32 %t3, %t3, %at_row0;\n")
+                    + "cvt.u64.u32 %at4, %t3;\n"
+                    + if space.is_empty() { "cvta.shared.u64 %at4, %at4;\n" } else { "" }
                     + &format!(
-                        "ldmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 {}, [%t3];\n",
+                        "ldmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 {}, [%at4];\n",
                         vector("x", count)
                     )
                     + &store("x", count, 32, "%a0", 32)
@@ -87,7 +89,9 @@ fn ldmatrix_gives_each_lane_its_elements() {
 #[test]
 fn stmatrix_puts_each_element_where_ldmatrix_finds_it() {
     for count in [1, 2, 4] {
-        for transposed in [false, true] {
+        for (transposed, space) in
+            [false, true].into_iter().flat_map(|t| ["", ".shared", ".shared::cta"].map(|space| (t, space)))
+        {
             let trans = if transposed { ".trans" } else { "" };
             let fragments: Vec<Vec<u64>> = (0..count)
                 .map(|m| {
@@ -104,9 +108,10 @@ fn stmatrix_puts_each_element_where_ldmatrix_finds_it() {
                 + &load("at_row", 1, 32, "%a1", 32)
                 + "add.u64 %at2, %a1, 128;\n"
                 + &load("x", count, 32, "%at2", 32)
-                + "mov.u32 %t3, s; add.u32 %t3, %t3, %at_row0;\n"
+                + "mov.u32 %t3, s; add.u32 %t3, %t3, %at_row0; cvt.u64.u32 %at4, %t3;\n"
+                + if space.is_empty() { "cvta.shared.u64 %at4, %at4;\n" } else { "" }
                 + &format!(
-                    "stmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 [%t3], {};\nbar.sync 0;\n",
+                    "stmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 [%at4], {};\nbar.sync 0;\n",
                     vector("x", count)
                 )
                 + &move_words(false)

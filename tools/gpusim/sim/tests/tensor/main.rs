@@ -3,6 +3,8 @@
 
 mod copies;
 mod elements;
+#[path = "../common/forms.rs"]
+mod forms;
 mod hazards;
 mod mma;
 mod mmasim;
@@ -12,3 +14,8 @@ mod run;
 mod wgmma;
 mod wgmma_forms;
 mod wmma;
+
+#[test]
+fn the_list_of_forms_is_what_these_tests_run() {
+    forms::of_this_program_are_listed("tensor", "the_list_of_forms");
+}

@@ -73,6 +73,7 @@ pub fn launch(
     out: usize,
 ) -> Result<Vec<u8>, LaunchError> {
     let device = Device::new(settings);
+    ptxas::collect(ptx);
     let module = device.load(ptx).unwrap_or_else(|error| panic!("{error}\n{ptx}"));
     assert!(module.unsupported().is_empty(), "{:?}", module.unsupported());
     let function = module.function("k").expect("a kernel k");
