@@ -4,4 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$(tools/toolchain.sh | tail -1)
-PATH="$root/bin:$PATH" PHOTON_WRITE_TABLES=1 cargo test --locked --package photon-limits --test page
+export PATH="$root/bin:$PATH" PHOTON_CUDA_ARCHS="${PHOTON_CUDA_ARCHS:-90a}"
+PHOTON_WRITE_TABLES=1 cargo test --locked --package photon-limits --test page

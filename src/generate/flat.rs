@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, KvCache, RowMap};
 use crate::error::Result;
-use crate::model::{Activations, Flat, FlatState, MAX_ROWS, fit};
+use crate::model::{Activations, Flat, FlatState, fit};
 use crate::sampling::Draw;
 
 use super::batch::Sequence;
@@ -39,12 +39,14 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
         let capacity: Vec<usize> =
             requests.iter().map(|r| r.prompt.len() + capped(r.max_new_tokens)).collect();
         let n = requests.len();
+        let longest = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
+        let most = backend.pass_rows().min(longest).max(1);
         let mut batch = FlatBatch {
             model,
             backend,
             activations: Activations::new(backend, &model.config)?,
             state: FlatState::new(model, backend, &capacity)?,
-            ids: backend.ids(n.max(MAX_ROWS))?,
+            ids: backend.ids(n.max(most))?,
             hidden: backend.buffer(n * model.config.hidden_size)?,
             ones: vec![1; n],
             draws: Vec::with_capacity(n),
@@ -55,7 +57,7 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
         };
         let mut done = 0;
         for (lane, request) in requests.iter().enumerate() {
-            for tokens in request.prompt.chunks(MAX_ROWS) {
+            for tokens in request.prompt.chunks(most) {
                 batch.read(lane, tokens)?;
                 done += tokens.len();
                 progress(done);
@@ -129,15 +131,15 @@ impl<B: Backend> Flat<B> {
         progress: &mut (dyn FnMut(usize) + Send),
     ) -> Result<Vec<f32>> {
         let d = self.config.hidden_size;
+        let most = backend.pass_rows().min(tokens.len()).max(1);
         let mut activations = Activations::new(backend, &self.config)?;
         let mut state = FlatState::new(self, backend, &[tokens.len()])?;
-        let mut ids = backend.ids(MAX_ROWS)?;
+        let mut ids = backend.ids(most)?;
         let mut log_probs = vec![0.0; tokens.len()];
         // Row 0 is the hidden row before the block, rows 1.. those of the block.
         let mut hidden = backend.buffer(0)?;
-        fit(backend, &mut hidden, (MAX_ROWS + 1) * d)?;
-        for (block, (tokens, out)) in tokens.chunks(MAX_ROWS).zip(log_probs.chunks_mut(MAX_ROWS)).enumerate()
-        {
+        fit(backend, &mut hidden, (most + 1) * d)?;
+        for (block, (tokens, out)) in tokens.chunks(most).zip(log_probs.chunks_mut(most)).enumerate() {
             let n = tokens.len();
             backend.write_ids(tokens, &mut ids, 0)?;
             self.append(backend, &mut activations, &mut state, &ids, &[0], &[n])?;
@@ -145,7 +147,7 @@ impl<B: Backend> Flat<B> {
             self.finish(backend, &activations, RowMap::DENSE, n, &mut hidden, RowMap::from(1))?;
             backend.log_probs(&self.lm_head, &hidden, RowMap::DENSE, tokens, out)?;
             backend.copy(&hidden, RowMap::from(n), &mut state.latents, RowMap::DENSE, 1, d)?;
-            progress(block * MAX_ROWS + n);
+            progress(block * most + n);
         }
         Ok(log_probs)
     }

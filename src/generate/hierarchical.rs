@@ -218,7 +218,7 @@ impl<'e, B: Backend> HierarchicalBatch<'e, B> {
             top[lane].truncate(len)?;
         }
         let (c, n) = (model.config.meta_context(), going.len());
-        let block = (model.most_metas() / n).max(1);
+        let block = (model.most_metas(backend) / n).max(1);
         for at in (0..k).step_by(block) {
             let metas = block.min(k - at);
             drawn.clear();

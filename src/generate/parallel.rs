@@ -19,7 +19,7 @@ impl<B: Backend> Photon<B> {
         let (level, c) = (&self.decoder[0], self.config.level(1).chunk_length);
         let (in_meta, chunks) = (self.config.units(1), n * self.config.units(1));
         work.fit_ids(backend, chunks * c)?;
-        let most = level.most_chunks().min(chunks);
+        let most = level.side_by_side(backend).min(chunks);
         let (own, above) = work.decoded.split_at_mut(1);
         fit(backend, &mut own[0], most * self.width)?;
         let h = self.latents_of(1, |l| &above[l - 1], &work.condition);

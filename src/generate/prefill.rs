@@ -50,12 +50,12 @@ impl<B: Backend> Photon<B> {
         for (lane, prompt) in prompts.iter().enumerate() {
             let metas = prompt.len() / c;
             let tail = metas.min(needed);
-            plain.extend(split(Piece { lane, first: 0, metas: metas - tail }, self.most_metas()));
+            plain.extend(split(Piece { lane, first: 0, metas: metas - tail }, self.most_metas(backend)));
             last.extend((tail > 0).then_some(Piece { lane, first: metas - tail, metas: tail }));
         }
         let mut done = 0;
         for (pieces, unfold) in [(plain, false), (last, true)] {
-            for group in grouped(&pieces, self.most_metas()) {
+            for group in grouped(&pieces, self.most_metas(backend)) {
                 let lanes: Vec<usize> = group.iter().map(|p| p.lane).collect();
                 let metas: Vec<usize> = group.iter().map(|p| p.metas).collect();
                 let tokens: Vec<u32> = group

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, KvCache, RowMap};
 use crate::error::{Error, Result};
 use crate::model::hierarchy::Feed;
-use crate::model::{Carry, Content, MAX_ROWS, Photon, State, Work, fit};
+use crate::model::{Carry, Content, Photon, State, Work, fit};
 
 use super::{Engine, Mode, Network};
 
@@ -109,8 +109,9 @@ impl<'a, B: Backend> Scoring<'a, B> {
     /// Scores the first `metas` meta-contexts; the top level reads the true tokens.
     fn known(&mut self, feed: Feed, metas: usize, progress: &mut dyn FnMut(usize)) -> Result<()> {
         let (model, backend, c) = (self.model, self.backend, self.model.config.meta_context());
-        for first in (0..metas).step_by(model.most_metas()) {
-            let n = [model.most_metas().min(metas - first)];
+        let most = model.most_metas(backend);
+        for first in (0..metas).step_by(most) {
+            let n = [most.min(metas - first)];
             self.load(first, n[0])?;
             model.condition_first(backend, &mut self.work, &self.state, &[0], &n)?;
             model.encode(backend, &mut self.work, &mut self.state, &[0], &n)?;
@@ -131,12 +132,13 @@ impl<'a, B: Backend> Scoring<'a, B> {
     ) -> Result<()> {
         let (model, c) = (self.model, self.model.config.meta_context());
         let metas = self.tokens.len() / c;
-        let block = refresh.unwrap_or(model.most_metas());
+        let most = model.most_metas(self.backend);
+        let block = refresh.unwrap_or(most);
         for first in (first..metas).step_by(block) {
             let n = block.min(metas - first);
             self.evolve(n)?;
-            for at in (0..n).step_by(model.most_metas()) {
-                let m = model.most_metas().min(n - at);
+            for at in (0..n).step_by(most) {
+                let m = most.min(n - at);
                 self.load(first + at, m)?;
                 self.unfold_evolved(at, m)?;
                 self.score_chunks(first + at, m)?;
@@ -182,8 +184,9 @@ impl<'a, B: Backend> Scoring<'a, B> {
         for cache in self.state.level(model.depth())? {
             cache.truncate(cache.len() - n)?;
         }
-        for at in (0..n).step_by(model.most_metas()) {
-            let m = model.most_metas().min(n - at);
+        let most = model.most_metas(backend);
+        for at in (0..n).step_by(most) {
+            let m = most.min(n - at);
             self.load(first + at, m)?;
             model.encode(backend, &mut self.work, &mut self.state, &[0], &[m])?;
         }
@@ -207,8 +210,9 @@ impl<'a, B: Backend> Scoring<'a, B> {
         let content = Content::Tokens(&model.decoder_embedding, &work.ids);
         let chunks = n * model.config.units(1);
         model.decoder[0].forward(backend, &mut work.activations, h, content, chunks, &mut own[0])?;
-        for at in (0..n * c).step_by(MAX_ROWS) {
-            let range = first * c + at..first * c + (at + MAX_ROWS).min(n * c);
+        let most = backend.pass_rows();
+        for at in (0..n * c).step_by(most) {
+            let range = first * c + at..first * c + (at + most).min(n * c);
             let (targets, out) = (&self.targets[range.clone()], &mut self.log_probs[range]);
             backend.log_probs(&model.lm_head, &own[0], RowMap::from(at), targets, out)?;
         }

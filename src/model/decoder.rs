@@ -5,7 +5,6 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Level;
 use crate::error::Result;
 
-use super::MAX_ROWS;
 use super::buffers::Activations;
 use super::stack::Stack;
 
@@ -57,9 +56,9 @@ impl<B: Backend> DecoderLevel<B> {
         })
     }
 
-    /// Chunks that one pass may hold.
-    pub(crate) fn most_chunks(&self) -> usize {
-        (MAX_ROWS / self.level.window()).max(1)
+    /// Chunks that decode side by side: their prefixes are a pass.
+    pub(crate) fn side_by_side(&self, backend: &B) -> usize {
+        (backend.pass_rows() / self.level.prefix_length).max(1)
     }
 
     /// Opens `n` chunks conditioned on rows `from(i)` of `h`: runs the prefixes. Afterwards
@@ -140,8 +139,9 @@ impl<B: Backend> DecoderLevel<B> {
         out: &mut B::Buffer,
     ) -> Result<()> {
         let c = self.level.chunk_length;
-        for first in (0..n).step_by(self.most_chunks()) {
-            let m = self.most_chunks().min(n - first);
+        let most = self.side_by_side(backend);
+        for first in (0..n).step_by(most) {
+            let m = most.min(n - first);
             self.begin(backend, activations, local, (h, RowMap::from(first)), m)?;
             self.emit(backend, activations, m, 0, out, RowMap::every(first * c, c))?;
             for j in 1..c {
@@ -166,8 +166,9 @@ impl<B: Backend> DecoderLevel<B> {
         out: &mut B::Buffer,
     ) -> Result<()> {
         let (r, c, w) = (self.level.prefix_length, self.level.chunk_length, self.level.window());
-        for first in (0..n).step_by(self.most_chunks()) {
-            let m = self.most_chunks().min(n - first);
+        let most = (backend.pass_rows() / w).max(1);
+        for first in (0..n).step_by(most) {
+            let m = most.min(n - first);
             activations.fit(backend, m * w)?;
             let x = &mut activations.x;
             backend.project(

@@ -25,10 +25,6 @@ pub(crate) use buffers::fit;
 use decoder::DecoderLevel;
 use encoder::EncoderLevel;
 
-/// Rows that one pass through a stack may hold. 512 rows amortise the reading of a weight over as many uses as a
-/// cache-resident panel can serve, and keep the activations of a 600M model at 20 MB.
-pub(crate) const MAX_ROWS: usize = 512;
-
 /// The weights of a PHOTON (or Block Transformer) model on a backend.
 pub struct Photon<B: Backend> {
     pub(crate) config: Config,
@@ -74,8 +70,8 @@ impl<B: Backend> Photon<B> {
     }
 
     /// Meta-contexts that one pass through the level-1 encoder may hold.
-    pub(crate) fn most_metas(&self) -> usize {
-        (MAX_ROWS / self.config.units(1)).max(1)
+    pub(crate) fn most_metas(&self, backend: &B) -> usize {
+        (backend.pass_rows() / self.config.units(1)).max(1)
     }
 }
 

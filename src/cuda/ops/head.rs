@@ -14,9 +14,9 @@ use crate::error::Result;
 use crate::sampling::Draw;
 
 /// Rows whose logits are held at once: 33 MB at a vocabulary of 32,000.
-const LOGIT_ROWS: usize = 256;
+pub const LOGIT_ROWS: usize = 256;
 /// Rows whose best keys are held at once: 16 MB at the same vocabulary.
-const KEY_ROWS: usize = 2048;
+pub const KEY_ROWS: usize = 2048;
 
 /// How the rows of a call get their tokens. It follows from the draws alone, so a captured call stays right for other draws that need no more
 /// than those did; the draws themselves are read from device memory.

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use photon_kernels::backend::{Attention, Backend, Heads, KvCache, Layout, LinearSpec, RowMap};
 use photon_kernels::checkpoint::{Dtype, Tensor};
+use photon_kernels::cuda::ops::{KEY_ROWS, LOGIT_ROWS, PASS_ROWS};
 use photon_kernels::sampling::Draw;
 use photon_kernels::{Error, Result};
 
@@ -12,10 +13,6 @@ use crate::launch::Launch;
 use crate::memory::{
     LedgerBuffer, LedgerCache, LedgerIds, LedgerLinear, LedgerLocal, LedgerTable, LedgerVector, Place,
 };
-
-/// Rows of logits, and of best keys, that the CUDA backend holds at once.
-const LOGIT_ROWS: usize = 256;
-const KEY_ROWS: usize = 2048;
 
 /// The launches of the CUDA backend, in order. Nothing is computed: what is read back is zero, and every token is 0.
 pub struct Ledger {
@@ -107,6 +104,10 @@ impl Backend for Ledger {
     type Vector = LedgerVector;
     type Cache = LedgerCache;
     type Local = LedgerLocal;
+
+    fn pass_rows(&self) -> usize {
+        PASS_ROWS
+    }
 
     fn linear(&self, spec: LinearSpec<'_>) -> Result<LedgerLinear> {
         let Some(first) = spec.weights.first() else {

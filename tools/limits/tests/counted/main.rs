@@ -10,7 +10,7 @@ mod models;
 use std::process::{Command, ExitCode};
 
 use compare::Counted;
-use models::{Limits, MODES, config_within, rng, text};
+use models::{CUDA, MODES, config_within, rng, text};
 use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::config::{Config, ModelType};
@@ -25,16 +25,6 @@ const REPORT: &str = "GPUSIM_REPORT";
 
 /// Random models; one takes some seconds.
 const SEEDS: u64 = 7;
-
-/// What the CUDA backend can do, and small.
-const CUDA: Limits = Limits {
-    head_dims: &[32, 40, 48, 52, 56, 60, 64],
-    kv_heads: 2,
-    grain: 4,
-    embedding: 12,
-    intermediate: 40,
-    vocabulary: 200,
-};
 
 fn main() -> ExitCode {
     if std::env::var_os(REPORT).is_none() {
