@@ -24,7 +24,7 @@ pub(super) struct FlatBatch<'e, B: Backend> {
     /// Places among the live lanes that go on, and these lanes.
     kept: Vec<usize>,
     going: Vec<usize>,
-    /// Tokens cached for each lane before the step under way.
+    /// Tokens cached for each lane when no step is under way.
     read: Vec<usize>,
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Undo<B: Backend> {
     lanes: usize,
     width: usize,
     latents: B::Buffer,
-    /// Rows of both carries, in the order of [`rows`].
+    /// Rows of both carries: those of `exact`, then those of `own`.
     carries: Vec<B::Buffer>,
     /// Units cached, lane by lane within each level.
     units: Vec<usize>,
