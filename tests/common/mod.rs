@@ -56,6 +56,7 @@ pub const ANY: Limits = Limits {
 pub const CUDA: Limits = Limits {
     head_dims: &[32, 40, 48, 52, 56, 60, 64],
     kv_heads: 2,
+    width: usize::MAX,
     grain: 4,
     embedding: 12,
     intermediate: 40,
