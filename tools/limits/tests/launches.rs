@@ -36,23 +36,25 @@ fn launches(config: &Config, mode: Mode, batch: usize) -> usize {
     let previous = config.condition == Condition::Previous;
     let encoder = |l: usize| 5 * config.level(l).encoder_layers + 2;
     let local = |l: usize| config.level(l).chunk_length * (5 * config.level(l).decoder_layers + 2);
-    // The latents that condition level L come first.
+    // First what a step that fails is taken back to is noted, the latents and both carries of each level below the top; then come the
+    // latents that condition level L.
+    let first = 1 + if previous { 2 * (depth - 1) } else { 0 } + 1;
     if mode == Mode::Exact {
         let chunk_1 = local(1) + config.level(1).chunk_length * (head(batch) + 1) + encoder(1);
-        return 1
+        return first
             + (2..=depth).fold(chunk_1, |below, l| {
                 let handed = if previous { 2 } else { 0 };
                 local(l) + config.level(l).chunk_length * (handed + below) + encoder(l)
             });
     }
-    let mut count = 1;
+    let mut count = first;
     for l in 1..=depth {
         let most = (PASS / config.level(l).prefix_length).max(1);
         let chunks = batch * config.units(l);
-        for first in (0..chunks).step_by(most) {
+        for chunk in (0..chunks).step_by(most) {
             count += local(l);
             if l == 1 {
-                count += config.level(1).chunk_length * head(most.min(chunks - first));
+                count += config.level(1).chunk_length * head(most.min(chunks - chunk));
             }
         }
     }
@@ -78,10 +80,10 @@ fn layer_runs(launches: &[Launch]) -> Vec<&[Launch]> {
 #[test]
 fn a_meta_context_of_photon_600m_has_the_launches_that_the_formula_says() {
     for (name, mode, at_batch_1) in [
-        ("photon-600m", RECGEN, 210),
-        ("photon-600m", Mode::HierGen, 234),
-        ("photon-600m", Mode::Exact, 607),
-        ("block-600m", Mode::Exact, 223),
+        ("photon-600m", RECGEN, 213),
+        ("photon-600m", Mode::HierGen, 237),
+        ("photon-600m", Mode::Exact, 610),
+        ("block-600m", Mode::Exact, 224),
         ("vanilla-600m", Mode::Exact, 85),
     ] {
         let model = Model::preset(name).expect("a preset");
@@ -108,7 +110,7 @@ fn random_configurations_have_the_launches_that_the_formula_says() {
         let config = config_within(rng, &WIDE);
         let model = Model::new(&config).expect("a model");
         let c = config.meta_context();
-        let batch = [1, 2, 5, 40, 300][rng.random_range(0..5)];
+        let batch = [1, 2, 5, 40, 700][rng.random_range(0..5)];
         for mode in [RECGEN, Mode::HierGen, Mode::Exact] {
             let regime = Regime { name: "random", prompt: c * rng.random_range(0..3), new: 3 * c };
             let step = model.middle(mode, batch, regime).expect("a step");
