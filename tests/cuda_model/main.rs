@@ -24,8 +24,11 @@ fn scores_and_tokens_hold_under_other_seeds_schedules_and_arithmetic() {
         println!("skipped: a GPU has no such settings");
         return;
     }
-    for (models, settings) in SETTINGS {
-        let settings = [settings, &[(models::WHICH, models)]].concat();
-        again::run(&["score::", "greedy::tokens"], &settings);
-    }
+    // Side by side: a launch of few CTAs keeps one core busy.
+    std::thread::scope(|scope| {
+        for (models, settings) in SETTINGS {
+            let settings = [settings, &[(models::WHICH, models)]].concat();
+            scope.spawn(move || again::run(&["score::", "greedy::tokens"], &settings));
+        }
+    });
 }

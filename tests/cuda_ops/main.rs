@@ -35,7 +35,10 @@ fn attention_and_products_hold_under_other_seeds_schedules_and_arithmetic() {
         return;
     }
     let _turn = device::turn();
-    for settings in SETTINGS {
-        again::run(&["local::", "product::", "stream::"], settings);
-    }
+    // Side by side: a launch of few CTAs keeps one core busy.
+    std::thread::scope(|scope| {
+        for settings in SETTINGS {
+            scope.spawn(|| again::run(&["local::", "product::", "stream::"], settings));
+        }
+    });
 }
