@@ -2,7 +2,8 @@
 //!
 //! nvcc is `PHOTON_NVCC`, or the one of `CUDA_HOME`, `CUDA_PATH`, `PATH`, or of the folder that tools/toolchain.sh made. A fatbin
 //! holds machine code for the architectures of `PHOTON_CUDA_ARCHS` ("80,90a"; by default all that are known) and PTX for
-//! compute_80, which any later GPU compiles when it loads it.
+//! compute_80, which any later GPU compiles when it loads it. With `PHOTON_CUDA_ARCHS=none`, and on docs.rs, nothing is compiled and no
+//! nvcc is needed: for lints and documentation. Such a build says so where it would load the kernels.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -20,7 +21,7 @@ const ARCHS: &str = "80,86,89,90a,100,120";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=csrc");
-    for name in ["PHOTON_NVCC", "PHOTON_CUDA_ARCHS", "CUDA_HOME", "CUDA_PATH", "NVCC_CCBIN"] {
+    for name in ["PHOTON_NVCC", "PHOTON_CUDA_ARCHS", "CUDA_HOME", "CUDA_PATH", "NVCC_CCBIN", "DOCS_RS"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     if env::var_os("CARGO_FEATURE_CUDA").is_some()
@@ -35,8 +36,10 @@ fn main() {
 
 fn build() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set; run this through cargo")?);
+    let Some(archs) = archs()? else {
+        return list_images(&[], &out);
+    };
     let nvcc = nvcc()?;
-    let archs = archs()?;
     let flags = flags(&archs);
     let sources = listed("csrc/kernels", "cu")?;
     let common = Common::of(&nvcc, &flags)?;
@@ -61,11 +64,15 @@ fn build() -> Result<(), String> {
     if !failures.is_empty() {
         return Err(failures.join("\n"));
     }
+    list_images(&sources, &out)
+}
 
+/// Writes the list of images that the crate includes.
+fn list_images(sources: &[PathBuf], out: &Path) -> Result<(), String> {
     let mut list = String::from(
         "/// The compiled kernel files: name and fatbin.\npub static IMAGES: &[(&str, &[u8])] = &[\n",
     );
-    for source in &sources {
+    for source in sources {
         let name = stem(source);
         let path = out.join(format!("{name}.fatbin"));
         list += &format!("    ({name:?}, include_bytes!({path:?})),\n");
@@ -74,21 +81,27 @@ fn build() -> Result<(), String> {
     write(&out.join("images.rs"), list.as_bytes())
 }
 
-fn archs() -> Result<Vec<String>, String> {
+/// The architectures, or none at all.
+fn archs() -> Result<Option<Vec<String>>, String> {
     let list = env::var("PHOTON_CUDA_ARCHS").unwrap_or_default();
+    if list.trim() == "none" || env::var_os("DOCS_RS").is_some() {
+        return Ok(None);
+    }
     let list = if list.trim().is_empty() { ARCHS } else { &list };
-    list.split(',')
+    let archs: Result<Vec<String>, String> = list
+        .split(',')
         .map(|arch| {
             let arch = arch.trim();
             let digits = arch.trim_end_matches(['a', 'f']);
             match digits.parse::<u32>() {
                 Ok(number) if number >= 80 => Ok(arch.to_string()),
                 _ => Err(format!(
-                    "PHOTON_CUDA_ARCHS has {arch:?}; it is a list of architectures from 80 on, such as 80,90a"
+                    "PHOTON_CUDA_ARCHS has {arch:?}; it is a list of architectures from 80 on, such as 80,90a, or none"
                 )),
             }
         })
-        .collect()
+        .collect();
+    archs.map(Some)
 }
 
 fn flags(archs: &[String]) -> Vec<String> {

@@ -48,7 +48,7 @@ impl Kernels {
     ///
     /// # Errors
     /// If there is no driver, or it cannot load the images: one that is older than the code (`CUDA_ERROR_UNSUPPORTED_PTX_VERSION`,
-    /// 222, `CUDA_ERROR_NO_BINARY_FOR_GPU`, 209) or no context is current (201).
+    /// 222, `CUDA_ERROR_NO_BINARY_FOR_GPU`, 209) or no context is current (201). If the kernels were not compiled.
     ///
     /// # Safety
     /// The context must outlive the result.
@@ -56,6 +56,9 @@ impl Kernels {
         // SAFETY: only looks for the library.
         if !unsafe { driver::is_culib_present() } {
             return Err(RawError::NoDriver);
+        }
+        if IMAGES.is_empty() {
+            return Err(RawError::NotCompiled);
         }
         let mut modules: Vec<Module> = Vec::with_capacity(IMAGES.len());
         for &(name, image) in IMAGES {

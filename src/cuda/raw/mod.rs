@@ -74,6 +74,9 @@ pub enum RawError {
     /// There is no CUDA driver on this machine.
     #[error("libcuda was not found; install the NVIDIA driver")]
     NoDriver,
+    /// The crate was built without kernels.
+    #[error("the kernels were not compiled: PHOTON_CUDA_ARCHS was none; build again without it")]
+    NotCompiled,
     /// A parameter is out of range.
     #[error("{argument} is {value}; it must be {allowed}")]
     Argument {

@@ -37,7 +37,7 @@ const BUSY: usize = 66;
 /// The shape for `m` rows and `n` outputs.
 ///
 /// The fewest rows of 8, 16, 32 and 64 that hold all, so that up to 64 rows weights go by once, and beyond that once for every 64; then the
-/// widest of those shapes that makes [`BUSY`] CTAs, because x goes by once for each tile of outputs, or else the narrowest. For 32 outputs
+/// widest of those shapes that makes 66 CTAs, because x goes by once for each tile of outputs, or else the narrowest. For 32 outputs
 /// and 64 rows of f32 that are `320 k` bytes with 32 outputs a CTA, `192 k` with 64, `128 k` with 128; two CTAs of 32 rows each, which
 /// would read the weights twice, make it `384 k`.
 pub fn shape(m: usize, n: usize) -> Shape {
