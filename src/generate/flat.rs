@@ -25,7 +25,7 @@ pub(super) struct FlatBatch<'e, B: Backend> {
     kept: Vec<usize>,
     going: Vec<usize>,
     /// Tokens cached for each lane when no step is under way.
-    read: Vec<usize>,
+    before: Vec<usize>,
 }
 
 impl<'e, B: Backend> FlatBatch<'e, B> {
@@ -53,7 +53,7 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
             drawn: vec![0; n],
             kept: Vec::with_capacity(n),
             going: Vec::with_capacity(n),
-            read: vec![0; n],
+            before: Vec::with_capacity(n),
         };
         let mut done = 0;
         for (lane, request) in requests.iter().enumerate() {
@@ -62,7 +62,6 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
                 done += tokens.len();
                 progress(done);
             }
-            batch.read[lane] = batch.state.caches[lane].len();
         }
         Ok(batch)
     }
@@ -78,16 +77,14 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
 
     /// One token of each live lane. What fails is taken back, the sequences excepted.
     pub(super) fn advance(&mut self, sequences: &mut [Sequence], live: &[usize]) -> Result<()> {
+        self.before.clear();
+        self.before.extend(live.iter().map(|&lane| self.state.caches[lane].len()));
         let result = self.token(sequences, live);
         if result.is_err() {
             // The latents are what a step changes last.
-            for &lane in live {
-                let len = self.state.caches[lane].len().min(self.read[lane]);
+            for (&lane, &len) in live.iter().zip(&self.before) {
                 self.state.caches[lane].truncate(len)?;
             }
-        }
-        for &lane in live {
-            self.read[lane] = self.state.caches[lane].len();
         }
         result
     }
