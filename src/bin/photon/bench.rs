@@ -69,20 +69,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
     let mode = engine::mode(mode, None)?.settle(&config)?;
-    match args.device {
-        args::Device::Cpu => on_cpu(args, &config, mode),
-        #[cfg(feature = "cuda")]
-        args::Device::Cuda => on_cuda(args, &config, mode),
-        #[cfg(not(feature = "cuda"))]
-        args::Device::Cuda => Err(engine::without_cuda()),
-        #[cfg(feature = "cuda")]
-        args::Device::Auto
-            if args.dtype != args::Storage::F32 && args.threads.is_none() && CudaBackend::present() =>
-        {
-            on_cuda(args, &config, mode)
-        }
-        args::Device::Auto => on_cpu(args, &config, mode),
+    let gpu = engine::on_gpu(args.device, args.dtype != args::Storage::F32 && args.threads.is_none())?;
+    #[cfg(feature = "cuda")]
+    if gpu {
+        return on_cuda(args, &config, mode);
     }
+    debug_assert!(!gpu, "a GPU in a program without CUDA");
+    on_cpu(args, &config, mode)
 }
 
 fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {

@@ -26,26 +26,34 @@ pub fn run(
     dtype: Option<args::Storage>,
     job: impl Job,
 ) -> Result<()> {
-    match device {
-        args::Device::Cpu => job.run(&on_cpu(checkpoint, dtype, None)?),
-        #[cfg(feature = "cuda")]
-        args::Device::Cuda => job.run(&on_cuda(checkpoint, dtype)?),
-        #[cfg(not(feature = "cuda"))]
-        args::Device::Cuda => Err(without_cuda()),
-        #[cfg(feature = "cuda")]
-        args::Device::Auto if dtype != Some(args::Storage::F32) && CudaBackend::present() => {
-            job.run(&on_cuda(checkpoint, dtype)?)
-        }
-        args::Device::Auto => job.run(&on_cpu(checkpoint, dtype, None)?),
+    let gpu = on_gpu(device, dtype != Some(args::Storage::F32))?;
+    #[cfg(feature = "cuda")]
+    if gpu {
+        return job.run(&on_cuda(checkpoint, dtype)?);
     }
+    debug_assert!(!gpu, "a GPU in a program without CUDA");
+    job.run(&on_cpu(checkpoint, dtype, None)?)
 }
 
-/// `--device cuda` in a program that has none.
+/// Whether a device means the GPU; `auto` does where there is one and the other arguments leave it `possible`.
+#[cfg(feature = "cuda")]
+pub fn on_gpu(device: args::Device, possible: bool) -> Result<bool> {
+    Ok(match device {
+        args::Device::Cpu => false,
+        args::Device::Cuda => true,
+        args::Device::Auto => possible && CudaBackend::present(),
+    })
+}
+
+/// Whether a device means the GPU.
 #[cfg(not(feature = "cuda"))]
-pub fn without_cuda() -> Error {
-    Error::argument(
+pub fn on_gpu(device: args::Device, _: bool) -> Result<bool> {
+    if device != args::Device::Cuda {
+        return Ok(false);
+    }
+    Err(Error::argument(
         "--device cuda: this program was built without it; build with --features cuda, or use --device cpu",
-    )
+    ))
 }
 
 /// An engine on the CPU.
