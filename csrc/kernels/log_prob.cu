@@ -36,9 +36,7 @@ extern "C" __global__ void __launch_bounds__(256)
     for (int id = threadIdx.x; id < p.vocabulary; id += 256) {
         sum += static_cast<double>(expf(logits[id] - most));
     }
-    for (int bit = 16; bit > 0; bit /= 2) {
-        sum += __shfl_xor_sync(0xffffffffu, sum, bit);
-    }
+    sum = photon::sum_lanes<32>(sum);
     if (threadIdx.x % 32 == 0) {
         sums[threadIdx.x / 32] = sum;
     }

@@ -146,9 +146,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
         for (int id = chunk * CHUNK + lane; id < (chunk + 1) * CHUNK; id += 32) {
             sum += kept(id, id < p.vocabulary ? logits[id] : -INFINITY);
         }
-        for (int bit = 16; bit > 0; bit /= 2) {
-            sum += __shfl_xor_sync(0xffffffffu, sum, bit);
-        }
+        sum = photon::sum_lanes<32>(sum);
         if (lane == 0) {
             chunks[chunk] = sum;
         }

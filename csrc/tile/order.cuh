@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "reduce.cuh"
+
 namespace photon {
 
 // Grows with the logit and, among equals, with falling ids; -0 equals 0, NaN counts as -inf. Never 0.
@@ -19,11 +21,7 @@ __device__ __forceinline__ uint32_t best_token(uint64_t greatest) {
 
 // Every lane gets the greatest key of the `Lanes` lanes that differ in the bits below it.
 template <int Lanes> __device__ __forceinline__ uint64_t greatest_key(uint64_t key) {
-#pragma unroll
-    for (int bit = Lanes / 2; bit > 0; bit /= 2) {
-        key = max(key, __shfl_xor_sync(0xffffffffu, key, bit));
-    }
-    return key;
+    return reduce_lanes<Lanes>(key, [](uint64_t a, uint64_t b) { return max(a, b); });
 }
 
 }  // namespace photon
