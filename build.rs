@@ -36,9 +36,10 @@ fn main() {
 
 fn build() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set; run this through cargo")?);
-    let Some(archs) = archs()? else {
+    let archs = archs()?;
+    if archs.is_empty() {
         return list_images(&[], &out);
-    };
+    }
     let nvcc = nvcc()?;
     let flags = flags(&archs);
     let sources = listed("csrc/kernels", "cu")?;
@@ -82,14 +83,13 @@ fn list_images(sources: &[PathBuf], out: &Path) -> Result<(), String> {
 }
 
 /// The architectures, or none at all.
-fn archs() -> Result<Option<Vec<String>>, String> {
+fn archs() -> Result<Vec<String>, String> {
     let list = env::var("PHOTON_CUDA_ARCHS").unwrap_or_default();
     if list.trim() == "none" || env::var_os("DOCS_RS").is_some() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let list = if list.trim().is_empty() { ARCHS } else { &list };
-    let archs: Result<Vec<String>, String> = list
-        .split(',')
+    list.split(',')
         .map(|arch| {
             let arch = arch.trim();
             let digits = arch.trim_end_matches(['a', 'f']);
@@ -100,8 +100,7 @@ fn archs() -> Result<Option<Vec<String>>, String> {
                 )),
             }
         })
-        .collect();
-    archs.map(Some)
+        .collect()
 }
 
 fn flags(archs: &[String]) -> Vec<String> {

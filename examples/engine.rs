@@ -18,9 +18,6 @@ use photon_kernels::cuda::sys::{
 // nothing of it but addresses and a `CUstream`.
 use cudarc::driver::{CudaContext, CudaSlice, DevicePtr};
 
-/// Rows one after another.
-const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
-
 fn main() -> Result<(), Box<dyn Error>> {
     let (rows, width, vocabulary) = (3usize, 64usize, 1000usize);
     let context = CudaContext::new(0)?;
@@ -58,10 +55,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let queue: *mut c_void = stream.cu_stream().cast();
     let norm = photon_norm_params {
         x: x.device_ptr(&stream).0 as *const f32,
-        from: DENSE,
+        from: photon_rows::DENSE,
         gain: gain.device_ptr(&stream).0 as *const f32,
         out: normed.device_ptr(&stream).0 as *mut f32,
-        to: DENSE,
+        to: photon_rows::DENSE,
         x_stride: width as i64,
         out_stride: width as i64,
         m: rows as i32,
@@ -72,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         product: photon_product {
             x: norm.out as *const c_void,
             weight: weight.device_ptr(&stream).0 as *const c_void,
-            rows: DENSE,
+            rows: photon_rows::DENSE,
             x_stride: width as i64,
             weight_stride: width as i64,
             m: rows as i32,
@@ -82,14 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
         bias: std::ptr::null(),
         out: logits.device_ptr(&stream).0 as *mut f32,
-        to: DENSE,
+        to: photon_rows::DENSE,
         out_stride: vocabulary as i64,
     };
     let sample = photon_sample_params {
         logits: head.out,
         draws: draws.device_ptr(&stream).0 as *const photon_draw,
         ids: ids.device_ptr(&stream).0 as *mut u32,
-        to: DENSE,
+        to: photon_rows::DENSE,
         logits_stride: vocabulary as i64,
         m: rows as i32,
         vocabulary: vocabulary as i32,

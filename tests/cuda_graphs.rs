@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{CUDA, Limits, MODES, config_within, rng, text};
+use common::{CUDA, Limits, MODES, config_that, rng, text};
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
 use photon_kernels::config::{Condition, Config, ModelType};
 use photon_kernels::cuda::{CudaBackend, CudaOptions, Launches};
@@ -63,13 +63,10 @@ fn replayed_graphs_give_the_bits_of_single_launches() {
     for seed in 0..4 {
         let rng = &mut rng(7000 + seed);
         let limits = Limits { width: 160, ..CUDA };
-        let mut config = loop {
-            let config = config_within(rng, &limits);
-            // Deep models are where the modes differ.
-            if config.depth() > 1 && (2..=12).contains(&config.meta_context()) {
-                break config;
-            }
-        };
+        // Deep models are where the modes differ.
+        let mut config = config_that(rng, &limits, |config| {
+            config.depth() > 1 && (2..=12).contains(&config.meta_context())
+        });
         config.condition = if seed % 2 == 0 { Condition::Previous } else { Condition::Current };
         let checkpoint = Checkpoint::random(&config, seed, Dtype::Bf16).expect("random weights");
         let c = config.meta_context();

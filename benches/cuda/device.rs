@@ -8,10 +8,7 @@ use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DeviceRepr, 
 use half::bf16;
 use photon_kernels::cuda::CudaBackend;
 use photon_kernels::cuda::raw::{Kernels, Stream};
-use photon_kernels::cuda::sys::photon_rows;
-
-/// Rows one after another.
-pub const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
+use photon_kernels::presets::preset;
 
 /// Shapes of a model.
 #[derive(Clone, Copy)]
@@ -28,15 +25,20 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    pub const PHOTON_600M: Sizes = Sizes {
-        width: 1664,
-        hidden: 4096,
-        heads: 32,
-        head_dim: 52,
-        vocabulary: 32000,
-        rows: [1, 32, 512],
-        units: [136, 2048],
-    };
+    /// Those of photon-600m.
+    pub fn photon_600m() -> Sizes {
+        let config = preset("photon-600m").expect("a preset");
+        Sizes {
+            width: config.hidden_size,
+            hidden: config.intermediate_size,
+            heads: config.num_attention_heads,
+            head_dim: config.head_dim(),
+            vocabulary: config.vocab_size,
+            rows: [1, 32, 512],
+            units: [136, 2048],
+        }
+    }
+
     pub const SMALL: Sizes = Sizes {
         width: 104,
         hidden: 160,

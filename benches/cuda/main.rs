@@ -27,7 +27,7 @@ fn main() {
         return;
     };
     let small = device.simulated || std::env::args().any(|argument| argument == "--test");
-    let sizes = if small { Sizes::SMALL } else { Sizes::PHOTON_600M };
+    let sizes = if small { Sizes::SMALL } else { Sizes::photon_600m() };
     let cases = products::cases(&device, sizes)
         .chain(attention::cases(&device, sizes))
         .chain(rows::cases(&device, sizes));

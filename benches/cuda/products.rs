@@ -3,7 +3,7 @@
 use photon_kernels::cuda::raw::{KV_BLOCK, Storage, blocked_kv, kv_block, shape};
 use photon_kernels::cuda::sys::*;
 
-use super::device::{Case, DENSE, Device, Sizes, bits, near, some, values, widen};
+use super::device::{Case, Device, Sizes, bits, near, some, values, widen};
 
 /// What becomes of a product.
 #[derive(Clone, Copy, PartialEq)]
@@ -61,7 +61,7 @@ fn case<'d>(device: &'d Device, sizes: Sizes, name: &str, kind: Kind, [m, n, k]:
         let product = photon_product {
             x: x as *const _,
             weight: device.address(&weights[set]) as *const _,
-            rows: DENSE,
+            rows: photon_rows::DENSE,
             x_stride: k as i64,
             weight_stride: k as i64,
             m: m as i32,
@@ -78,7 +78,7 @@ fn case<'d>(device: &'d Device, sizes: Sizes, name: &str, kind: Kind, [m, n, k]:
                         product,
                         bias: std::ptr::null(),
                         out: out as *mut f32,
-                        to: DENSE,
+                        to: photon_rows::DENSE,
                         out_stride: n as i64,
                     };
                     kernels.project(stream, storage, kind == Kind::ProjectNorm, &params)

@@ -3,7 +3,7 @@
 use photon_kernels::cuda::raw::Storage;
 use photon_kernels::cuda::sys::*;
 
-use super::device::{Case, DENSE, Device, Sizes, bits, near, some, values};
+use super::device::{Case, Device, Sizes, bits, near, some, values};
 
 pub fn cases<'d>(device: &'d Device, sizes: Sizes) -> impl Iterator<Item = Case<'d>> {
     let [_, batch, prefill] = sizes.rows;
@@ -24,9 +24,9 @@ fn embed(device: &Device, sizes: Sizes, m: usize) -> Case<'_> {
         let params = photon_embed_params {
             table: device.address(&tables[set]) as *const _,
             ids: device.address(&device_ids) as *const u32,
-            from: DENSE,
+            from: photon_rows::DENSE,
             out: device.address(&outs[set]) as *mut f32,
-            to: DENSE,
+            to: photon_rows::DENSE,
             out_stride: width as i64,
             m: m as i32,
             width: width as i32,
@@ -55,9 +55,9 @@ fn copy(device: &Device, sizes: Sizes, m: usize) -> Case<'_> {
     let launch = move |set: usize| {
         let params = photon_copy_params {
             x: device.address(&xs[set]) as *const f32,
-            from: DENSE,
+            from: photon_rows::DENSE,
             out: device.address(&outs[set]) as *mut f32,
-            to: DENSE,
+            to: photon_rows::DENSE,
             x_stride: width as i64,
             out_stride: width as i64,
             m: m as i32,
@@ -82,10 +82,10 @@ fn norm(device: &Device, sizes: Sizes, m: usize) -> Case<'_> {
     let launch = move |set: usize| {
         let params = photon_norm_params {
             x: device.address(&xs[set]) as *const f32,
-            from: DENSE,
+            from: photon_rows::DENSE,
             gain: device.address(&device_gain) as *const f32,
             out: device.address(&outs[set]) as *mut f32,
-            to: DENSE,
+            to: photon_rows::DENSE,
             x_stride: width as i64,
             out_stride: width as i64,
             m: m as i32,
@@ -137,7 +137,7 @@ fn sample(device: &Device, sizes: Sizes, m: usize) -> Case<'_> {
             logits: device.address(&all[set]) as *const f32,
             draws: device.address(&draws) as *const photon_draw,
             ids: device.address(&outs[0]) as *mut u32,
-            to: DENSE,
+            to: photon_rows::DENSE,
             logits_stride: vocabulary as i64,
             m: m as i32,
             vocabulary: vocabulary as i32,

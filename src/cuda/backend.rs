@@ -1,7 +1,8 @@
 //! [`Backend`] for [`CudaBackend`]: every operation is one of [`super::ops`].
 
-use super::ops::PASS_ROWS;
-use super::ops::{CudaBackend, CudaBuffer, CudaCache, CudaIds, CudaLinear, CudaLocal, CudaTable, CudaVector};
+use super::ops::{
+    CudaBackend, CudaBuffer, CudaCache, CudaIds, CudaLinear, CudaLocal, CudaTable, CudaVector, PASS_ROWS,
+};
 use crate::backend::{Attention, Backend, Heads, LinearSpec, RowMap};
 use crate::checkpoint::Tensor;
 use crate::error::Result;
@@ -16,8 +17,6 @@ impl Backend for CudaBackend {
     type Cache = CudaCache;
     type Local = CudaLocal;
 
-    /// A product is bound by arithmetic from some 260 rows on (790 TFLOP/s at 3 TB/s); 4096 leave room for tiles that do not reach the
-    /// peak, and keep the activations of a 600M model at 205 MB.
     fn pass_rows(&self) -> usize {
         PASS_ROWS
     }

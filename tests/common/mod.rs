@@ -117,6 +117,16 @@ pub fn config_within(rng: &mut StdRng, limits: &Limits) -> Config {
     config
 }
 
+/// The next random configuration that is accepted.
+pub fn config_that(rng: &mut StdRng, limits: &Limits, accept: impl Fn(&Config) -> bool) -> Config {
+    loop {
+        let config = config_within(rng, limits);
+        if accept(&config) {
+            return config;
+        }
+    }
+}
+
 /// A random number generator of that seed.
 pub fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)

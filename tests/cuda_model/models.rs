@@ -9,7 +9,7 @@ use photon_kernels::generate::{Engine, Mode};
 use photon_kernels::reference::{Reference, Rows};
 use rand::rngs::StdRng;
 
-use super::common::{Limits, config_within, reference_mode, rng};
+use super::common::{CUDA, Limits, config_that, reference_mode, rng};
 
 /// The variable that says which models are tested: `10..13`.
 pub const WHICH: &str = "PHOTON_TEST_MODELS";
@@ -29,28 +29,16 @@ pub struct Model {
     pub rng: StdRng,
 }
 
-/// Any widths: those of heads come one after another.
-const WIDTHS: &[usize] = &HEAD_DIMS;
-
 /// What varies: L 1 to 3 or none (a vanilla model), chunks, prefixes, grouped queries, odd widths, conditions.
 pub fn config(number: usize, rng: &mut StdRng) -> Config {
-    let at = number % WIDTHS.len();
-    let limits = Limits {
-        head_dims: &WIDTHS[at..=at],
-        kv_heads: 2,
-        width: 160,
-        grain: 4,
-        embedding: 12,
-        intermediate: 24,
-        vocabulary: 120,
-    };
+    // The widths of heads come one after another.
+    let at = number % HEAD_DIMS.len();
+    let limits =
+        Limits { head_dims: &HEAD_DIMS[at..=at], width: 160, intermediate: 24, vocabulary: 120, ..CUDA };
     // Deep models are where the modes differ; the reference is slow where meta-contexts are long.
-    let mut config = loop {
-        let config = config_within(rng, &limits);
-        if (2..=12).contains(&config.meta_context()) && (config.depth() > 1 || number % 5 == 4) {
-            break config;
-        }
-    };
+    let mut config = config_that(rng, &limits, |config| {
+        (2..=12).contains(&config.meta_context()) && (config.depth() > 1 || number % 5 == 4)
+    });
     if number % 10 == 7 {
         config = Config {
             model_type: ModelType::Vanilla,

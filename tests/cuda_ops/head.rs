@@ -8,8 +8,6 @@ use rand::rngs::StdRng;
 use super::device::{Device, rng, turn, values};
 use super::matrix::Matrix;
 
-const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
-
 fn logits(rng: &mut StdRng, vocabulary: usize, kind: usize) -> Vec<f32> {
     let mut row: Vec<f32> = values(rng, vocabulary).into_iter().map(|x| 6.0 * x).collect();
     match kind {
@@ -54,7 +52,7 @@ fn tokens_are_those_that_the_host_draws_from_the_same_logits() {
             logits: device_logits.start(),
             draws: device_draws.at(0),
             ids: ids.at(0),
-            to: DENSE,
+            to: photon_rows::DENSE,
             logits_stride: device_logits.pitch as i64,
             m: m as i32,
             vocabulary: vocabulary as i32,

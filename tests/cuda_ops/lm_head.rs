@@ -15,7 +15,6 @@ use rand::seq::IndexedRandom;
 use super::device::{Device, STORAGES, rng, turn, values};
 use super::matrix::Matrix;
 
-const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
 /// What keys are before a launch: above the key of any number, and of a token that no vocabulary here has.
 const POISON: u64 = 0xffff_ffff_0000_0000;
 
@@ -104,10 +103,10 @@ impl Head {
     fn logits(&self, device: &Device, storage: Storage, norm: bool, bias: *const f32) -> Vec<f32> {
         let out = Matrix::f32(device, &vec![0.0; self.m * self.n], self.n, self.n);
         let params = photon_project_params {
-            product: self.product(DENSE, self.m),
+            product: self.product(photon_rows::DENSE, self.m),
             bias,
             out: out.start(),
-            to: DENSE,
+            to: photon_rows::DENSE,
             out_stride: self.n as i64,
         };
         // SAFETY: all operands are as large as the parameters say.
@@ -164,7 +163,7 @@ fn a_token_is_the_one_that_the_logits_give_whatever_they_hold_and_nothing_else_i
         let keys = device.upload(&vec![POISON; m * pitch + 5]);
         let ids = device.upload(&vec![u32::MAX; place(m - 1) + 4]);
         let best = photon_lm_head_params {
-            product: head.product(photon_rows { list: device_order.at(0), ..DENSE }, m),
+            product: head.product(photon_rows { list: device_order.at(0), ..photon_rows::DENSE }, m),
             bias,
             best: keys.at(0),
             best_stride: pitch as i64,
@@ -212,7 +211,7 @@ fn forced_tokens_need_no_keys() {
         best: std::ptr::null(),
         draws: draws.at(0),
         ids: ids.at(0),
-        to: DENSE,
+        to: photon_rows::DENSE,
         best_stride: 1,
         m: 9,
         tiles: 1,
@@ -229,7 +228,7 @@ fn too_narrow_a_row_of_keys_is_refused() {
     let head = Head::new(&device, rng, Storage::Bf16, Random, [1, 33, 32]);
     let keys = device.upload(&[POISON; 2]);
     let params = photon_lm_head_params {
-        product: head.product(DENSE, 1),
+        product: head.product(photon_rows::DENSE, 1),
         bias: std::ptr::null(),
         best: keys.at(0),
         best_stride: 1,

@@ -12,8 +12,6 @@ use super::device::{Device, STORAGES, rng, round, turn, values};
 use super::judge::judge;
 use super::matrix::Matrix;
 
-const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
-
 /// Rows around every edge of a shape.
 const MS: [usize; 19] = [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 129, 200, 300];
 /// Inputs around every edge of a step and of the four slices.
@@ -57,7 +55,7 @@ impl Case {
         photon_product {
             x: if half { self.device_half.start() as *const _ } else { self.device_x.start() as *const _ },
             weight: self.device_weight.start() as *const _,
-            rows: DENSE,
+            rows: photon_rows::DENSE,
             x_stride: if half { self.device_half.pitch } else { self.device_x.pitch } as i64,
             weight_stride: self.device_weight.pitch as i64,
             m: self.m as i32,
@@ -128,7 +126,7 @@ fn project_with_and_without_norm_and_bias_errs_at_most_twice_as_much_as_naive() 
             product: case.product(false),
             bias: if with_bias { device_bias.at(0) } else { std::ptr::null() },
             out: out.start(),
-            to: DENSE,
+            to: photon_rows::DENSE,
             out_stride: out.pitch as i64,
         };
         // SAFETY: all operands are as large as the parameters say.
@@ -161,7 +159,7 @@ fn project_reads_and_writes_the_rows_that_it_is_told() {
         let out = Matrix::f32(&device, &vec![7.5; (place(m - 1) + 2) * n], n, n);
         let params = photon_project_params {
             product: photon_product {
-                rows: photon_rows { list: device_list.at(0), ..DENSE },
+                rows: photon_rows { list: device_list.at(0), ..photon_rows::DENSE },
                 m: m as i32,
                 ..case.product(false)
             },
@@ -368,13 +366,13 @@ fn a_row_has_the_same_bits_in_every_shape_and_in_every_repetition() {
             let out = Matrix::f32(&device, &vec![0.0; m * n], n, n);
             let params = photon_project_params {
                 product: photon_product {
-                    rows: photon_rows { start: first as i64, ..DENSE },
+                    rows: photon_rows { start: first as i64, ..photon_rows::DENSE },
                     m: m as i32,
                     ..case.product(false)
                 },
                 bias: std::ptr::null(),
                 out: out.start(),
-                to: DENSE,
+                to: photon_rows::DENSE,
                 out_stride: n as i64,
             };
             // SAFETY: all operands are as large as the parameters say.

@@ -7,8 +7,6 @@ use super::device::{Device, STORAGES, rng, round, turn, values};
 use super::judge::judge;
 use super::matrix::Matrix;
 
-const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
-
 #[test]
 fn embedding_copies_the_rows_of_the_ids_and_an_unknown_id_is_nan() {
     let _turn = turn();
@@ -26,9 +24,9 @@ fn embedding_copies_the_rows_of_the_ids_and_an_unknown_id_is_nan() {
         let params = photon_embed_params {
             table: device_table.start() as *const _,
             ids: device_ids.at(0),
-            from: DENSE,
+            from: photon_rows::DENSE,
             out: out.start(),
-            to: DENSE,
+            to: photon_rows::DENSE,
             out_stride: width as i64,
             m: m as i32,
             width: width as i32,
@@ -63,10 +61,10 @@ fn rows_are_copied_from_and_to_any_place_and_a_stride_of_zero_repeats_one() {
                 x: source.start(),
                 from: photon_rows {
                     list: if repeat { std::ptr::null() } else { device_list.at(0) },
-                    ..DENSE
+                    ..photon_rows::DENSE
                 },
                 out: out.start(),
-                to: DENSE,
+                to: photon_rows::DENSE,
                 x_stride: if repeat { 0 } else { width as i64 },
                 out_stride: width as i64,
                 m: m as i32,
@@ -95,10 +93,10 @@ fn the_norm_of_rows_is_that_of_f64_to_a_few_roundings() {
         let out = Matrix::f32(&device, &vec![0.0; m * width], width, width + 4);
         let params = photon_norm_params {
             x: source.start(),
-            from: DENSE,
+            from: photon_rows::DENSE,
             gain: device_gain.at(0),
             out: out.start(),
-            to: DENSE,
+            to: photon_rows::DENSE,
             x_stride: width as i64,
             out_stride: out.pitch as i64,
             m: m as i32,

@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DeviceRepr, ValidAsZeroBits};
 use photon_kernels::cuda::raw::{Kernels, RawError, Storage, Stream};
-use photon_kernels::cuda::sys::photon_rows;
 use serde_json::Value;
 
-/// The variable that names the counters' file.
-pub const REPORT: &str = "GPUSIM_REPORT";
-pub const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
+use super::counters::{Counters, get};
+
 pub const BF16: Storage = Storage::Bf16;
 
 pub struct Bench {
     pub kernels: Kernels,
     pub stream: Arc<CudaStream>,
-    file: String,
+    counters: Counters,
 }
 
 /// Counters of one launch.
@@ -23,7 +21,7 @@ pub struct Launch(Value);
 
 impl Launch {
     pub fn get(&self, path: &str) -> u64 {
-        self.0.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} in {}", self.0))
+        get(&self.0, path)
     }
 
     pub fn kernel(&self) -> &str {
@@ -63,31 +61,32 @@ impl Launch {
 
 impl Bench {
     /// `None` where nothing counts.
-    pub fn new() -> Option<Bench> {
-        let file = std::env::var(REPORT).expect("a path in UTF-8");
+    pub fn new(counters: Counters) -> Option<Bench> {
         let context = CudaContext::new(0).expect("a GPU, real or simulated");
         context.bind_to_thread().expect("a context");
         let stream = context.new_stream().expect("a stream");
         // SAFETY: the context is dropped after the kernels.
         let kernels = unsafe { Kernels::load() }.expect("the kernels");
-        let bench = Bench { kernels, stream, file };
-        super::rows::launch_copy(&bench, 1, 4);
-        bench.stream.synchronize().expect("no error");
-        (!bench.launches().is_empty()).then_some(bench)
+        let bench = Bench { kernels, stream, counters };
+        super::rows::copy(&bench, 1, 4)?;
+        Some(bench)
     }
 
-    /// The counters of all launches so far.
+    /// The counters of all launches since this was last asked.
     pub fn launches(&self) -> Vec<Launch> {
-        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
-        text.lines().map(|line| Launch(serde_json::from_str(line).expect("a line of counters"))).collect()
+        self.counters.news().into_iter().map(Launch).collect()
+    }
+
+    /// The counters of what `launch` launches on the stream that it is given, if it is counted.
+    pub fn try_count(&self, launch: impl FnOnce(&Kernels, Stream) -> Result<(), RawError>) -> Option<Launch> {
+        launch(&self.kernels, self.stream.cu_stream().cast()).expect("a launch");
+        self.stream.synchronize().expect("no error");
+        self.launches().pop()
     }
 
     /// The counters of what `launch` launches on the stream that it is given.
     pub fn count(&self, launch: impl FnOnce(&Kernels, Stream) -> Result<(), RawError>) -> Launch {
-        launch(&self.kernels, self.stream.cu_stream().cast()).expect("a launch");
-        self.stream.synchronize().expect("no error");
-        let text = std::fs::read_to_string(&self.file).expect("counters");
-        Launch(serde_json::from_str(text.lines().last().expect("a launch")).expect("a line of counters"))
+        self.try_count(launch).expect("counters")
     }
 
     pub fn zeros<T: DeviceRepr + ValidAsZeroBits>(&self, len: usize) -> CudaSlice<T> {

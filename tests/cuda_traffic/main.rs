@@ -5,13 +5,16 @@
 
 mod attention;
 mod bench;
+#[path = "../common/counters.rs"]
+mod counters;
 mod layer;
 mod product;
 mod rows;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use bench::{Bench, REPORT};
+use bench::Bench;
+use counters::Counters;
 
 /// photon-600m.
 const D: usize = 1664;
@@ -40,18 +43,12 @@ const CHECKS: [(&str, Check); 14] = [
 ];
 
 fn main() -> ExitCode {
+    let counters = match Counters::open() {
+        Ok(counters) => counters,
+        Err(ended) => return ended,
+    };
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    if std::env::var_os(REPORT).is_none() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let program = std::env::current_exe().expect("this program");
-        let status = Command::new(program)
-            .arg(wanted)
-            .env(REPORT, folder.path().join("launches.json"))
-            .status()
-            .expect("a child");
-        return ExitCode::from(u8::from(!status.success()));
-    }
-    let Some(bench) = Bench::new() else {
+    let Some(bench) = Bench::new(counters) else {
         println!("skipped: this libcuda counts nothing (it is not the simulated device)");
         return ExitCode::SUCCESS;
     };

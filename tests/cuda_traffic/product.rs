@@ -5,7 +5,7 @@ use photon_kernels::cuda::raw::{Shape, blocked_kv, head_shape, head_tiles, shape
 use photon_kernels::cuda::sys::*;
 use photon_kernels::sampling::{Draw, Sampling};
 
-use super::bench::{BF16, Bench, DENSE, Launch, exactly};
+use super::bench::{BF16, Bench, Launch, exactly};
 use super::{D, DIM, HEADS, HIDDEN, VOCABULARY};
 
 /// Rows, outputs, inputs.
@@ -32,7 +32,7 @@ impl Operands {
         let product = photon_product {
             x: if half { bench.at(&narrow) as *const _ } else { bench.at(&wide) as *const _ },
             weight: bench.at(&weight) as *const _,
-            rows: DENSE,
+            rows: photon_rows::DENSE,
             x_stride: k as i64,
             weight_stride: k as i64,
             m: m as i32,
@@ -105,7 +105,7 @@ fn project(bench: &Bench, size: Size, norm: bool, out_stride: usize) {
         product: operands.product,
         bias: bench.at(&bias),
         out: bench.at(&out),
-        to: DENSE,
+        to: photon_rows::DENSE,
         out_stride: out_stride as i64,
     };
     // SAFETY: all operands are as large as the parameters say.
@@ -162,7 +162,7 @@ pub fn head(bench: &Bench) {
         best: bench.at(&keys),
         draws: bench.at(&draws),
         ids: bench.at(&ids),
-        to: DENSE,
+        to: photon_rows::DENSE,
         best_stride: tiles as i64,
         m: m as i32,
         tiles: tiles as i32,

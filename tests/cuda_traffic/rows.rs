@@ -2,31 +2,29 @@
 
 use photon_kernels::cuda::sys::*;
 
-use super::bench::{BF16, Bench, DENSE, Launch, exactly, within};
+use super::bench::{BF16, Bench, Launch, exactly, within};
 use super::{D, DIM};
 
-pub fn launch_copy(bench: &Bench, m: usize, width: usize) -> Option<Launch> {
+/// `None` where nothing counts.
+pub fn copy(bench: &Bench, m: usize, width: usize) -> Option<Launch> {
     let (x, out) = (bench.zeros::<f32>(m * width), bench.zeros::<f32>(m * width));
     let params = photon_copy_params {
         x: bench.at(&x),
-        from: DENSE,
+        from: photon_rows::DENSE,
         out: bench.at(&out),
-        to: DENSE,
+        to: photon_rows::DENSE,
         x_stride: width as i64,
         out_stride: width as i64,
         m: m as i32,
         width: width as i32,
     };
     // SAFETY: all operands are as large as the parameters say.
-    unsafe { bench.kernels.copy_rows(bench.stream.cu_stream().cast::<std::ffi::c_void>(), &params) }
-        .expect("a launch");
-    bench.stream.synchronize().expect("no error");
-    bench.launches().pop()
+    bench.try_count(|kernels, stream| unsafe { kernels.copy_rows(stream, &params) })
 }
 
 pub fn copy_and_norm(bench: &Bench) {
     let m = 64;
-    let launch = launch_copy(bench, m, D).expect("counters");
+    let launch = copy(bench, m, D).expect("counters");
     let (read, written) = launch.memory();
     exactly("a copy reads", read, 4 * m * D);
     exactly("a copy writes", written, 4 * m * D);
@@ -37,10 +35,10 @@ pub fn copy_and_norm(bench: &Bench) {
     let (x, gain, out) = (bench.zeros::<f32>(m * D), bench.zeros::<f32>(D), bench.zeros::<f32>(m * D));
     let params = photon_norm_params {
         x: bench.at(&x),
-        from: DENSE,
+        from: photon_rows::DENSE,
         gain: bench.at(&gain),
         out: bench.at(&out),
-        to: DENSE,
+        to: photon_rows::DENSE,
         x_stride: D as i64,
         out_stride: D as i64,
         m: m as i32,
@@ -69,9 +67,9 @@ pub fn embed(bench: &Bench) {
         let params = photon_embed_params {
             table: bench.at(&table) as *const _,
             ids: bench.at(&ids),
-            from: DENSE,
+            from: photon_rows::DENSE,
             out: bench.at(&out),
-            to: DENSE,
+            to: photon_rows::DENSE,
             out_stride: width as i64,
             m: m as i32,
             width: width as i32,

@@ -2,13 +2,14 @@
 
 use super::cache::check_window;
 use super::device::{CudaBackend, Rope, Scratch, refused};
-use super::linear::{CudaLinear, DENSE};
+use super::linear::CudaLinear;
 use super::memory::{CudaBuffer, small};
 use crate::backend::{Attention, Heads, Layout, RowMap, rotary_frequencies};
 use crate::check;
 use crate::cuda::raw;
 use crate::cuda::sys::{
-    photon_kv, photon_local_attention_params, photon_qkv_params, photon_stream_attention_params, photon_units,
+    photon_kv, photon_local_attention_params, photon_qkv_params, photon_rows, photon_stream_attention_params,
+    photon_units,
 };
 use crate::error::{Error, Result};
 
@@ -113,7 +114,7 @@ impl CudaBackend {
             }
         };
         let params = photon_qkv_params {
-            product: self.product(linear, self.address(&x.data), DENSE, linear.inputs, n)?,
+            product: self.product(linear, self.address(&x.data), photon_rows::DENSE, linear.inputs, n)?,
             query: packed as *mut _,
             query_stride: width as i64,
             kv,

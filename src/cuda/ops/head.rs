@@ -1,7 +1,7 @@
 //! The language model's head: drawing tokens, log-probabilities.
 
 use super::device::{CudaBackend, failed, refused};
-use super::linear::{CudaLinear, DENSE};
+use super::linear::CudaLinear;
 use super::memory::{CudaBuffer, CudaIds, small};
 use crate::backend::RowMap;
 use crate::check;
@@ -87,7 +87,15 @@ impl CudaBackend {
                     self.launch_pick(head, memory, draws, ids, to, m)?;
                 }
                 Way::Drawn => {
-                    self.launch_project(head, x, from, m, memory as *mut f32, DENSE, head.outputs)?;
+                    self.launch_project(
+                        head,
+                        x,
+                        from,
+                        m,
+                        memory as *mut f32,
+                        photon_rows::DENSE,
+                        head.outputs,
+                    )?;
                     let params = photon_sample_params {
                         logits: memory as *const f32,
                         draws,
@@ -165,7 +173,15 @@ impl CudaBackend {
         let to = self.address(scores);
         for (first, m) in pieces(n, LOGIT_ROWS, [from]) {
             let x = self.address(&h.data);
-            self.launch_project(head, x, later(from, first), m, logits as *mut f32, DENSE, head.outputs)?;
+            self.launch_project(
+                head,
+                x,
+                later(from, first),
+                m,
+                logits as *mut f32,
+                photon_rows::DENSE,
+                head.outputs,
+            )?;
             let params = photon_log_prob_params {
                 logits: logits as *const f32,
                 target: (targets + 4 * first as u64) as *const u32,

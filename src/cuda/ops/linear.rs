@@ -27,9 +27,6 @@ pub struct CudaLinear {
     pub(super) outputs: usize,
 }
 
-/// Rows that lie one after another.
-pub(super) const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
-
 /// Which output of the map the checkpoint has becomes row `row`: photon.h says why.
 fn source(layout: Layout, row: usize, outputs: usize) -> usize {
     match layout {
@@ -250,7 +247,7 @@ impl CudaBackend {
         check::rows("x", x.len, RowMap::DENSE, n, linear.outputs, linear.outputs)?;
         check::holds("h", 2 * h.len, n * pitch)?;
         let params = photon_residual_params {
-            product: self.product(linear, self.address(&h.data), DENSE, pitch, n)?,
+            product: self.product(linear, self.address(&h.data), photon_rows::DENSE, pitch, n)?,
             out: self.address(&x.data) as *mut f32,
             out_stride: linear.outputs as i64,
         };
@@ -272,7 +269,7 @@ impl CudaBackend {
         let pitch = (linear.outputs / 2).next_multiple_of(8);
         check::holds("out", 2 * out.len, n * pitch)?;
         let params = photon_swiglu_params {
-            product: self.product(linear, self.address(&x.data), DENSE, linear.inputs, n)?,
+            product: self.product(linear, self.address(&x.data), photon_rows::DENSE, linear.inputs, n)?,
             out: self.address(&out.data) as *mut _,
             out_stride: pitch as i64,
         };

@@ -14,7 +14,9 @@ mod plan;
 mod queue;
 mod rows;
 
-/// Rows that a pass of a model has at most: what [`Backend::pass_rows`](crate::backend::Backend::pass_rows) says.
+/// Rows that a pass of a model has at most: what [`Backend::pass_rows`](crate::backend::Backend::pass_rows) says. A product is bound by
+/// arithmetic from some 260 rows on (790 TFLOP/s at 3 TB/s); 4096 leave room for tiles that do not reach the peak, and keep the activations of
+/// a 600M model at 205 MB.
 pub const PASS_ROWS: usize = 4096;
 
 pub use cache::{CudaCache, CudaLocal};

@@ -150,7 +150,7 @@ impl Queue {
             if let Ok(graph) = self.capture(list) {
                 state.recent.retain(|recent| recent != &state.pending);
                 state.captured.truncate(KEPT - 1);
-                state.captured.push_front(Captured { launches: state.pending.clone(), graph });
+                state.captured.push_front(Captured { launches: std::mem::take(&mut state.pending), graph });
                 state.sent.graphs += 1;
                 return state.replay();
             }

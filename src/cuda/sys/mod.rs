@@ -8,6 +8,11 @@ pub use bindings::*;
 
 use crate::sampling::Draw;
 
+impl photon_rows {
+    /// Rows `0, 1, 2, …`.
+    pub const DENSE: photon_rows = photon_rows { list: std::ptr::null(), start: 0, len: 1, stride: 1 };
+}
+
 impl From<&Draw> for photon_draw {
     fn from(draw: &Draw) -> Self {
         let sampling = &draw.sampling;

@@ -1,30 +1,26 @@
 //! Counters of the device, and how a launch is compared with them.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
 
 use photon_limits::Launch;
 use serde_json::Value;
 
-/// The file of counters, read as it grows, and what has been seen of each kernel.
+use super::counters::{Counters, get};
+
+/// The counters, and what has been seen of each kernel.
 pub struct Counted {
-    path: String,
-    offset: u64,
+    counters: Counters,
     seen: BTreeMap<String, usize>,
 }
 
 impl Counted {
-    pub fn new(path: String) -> Counted {
-        Counted { path, offset: 0, seen: BTreeMap::new() }
+    pub fn new(counters: Counters) -> Counted {
+        Counted { counters, seen: BTreeMap::new() }
     }
 
     /// The launches since this was last asked.
-    pub fn news(&mut self) -> Vec<Value> {
-        let Ok(mut file) = std::fs::File::open(&self.path) else { return Vec::new() };
-        let mut text = String::new();
-        file.seek(SeekFrom::Start(self.offset)).expect("a file that grows");
-        self.offset += file.read_to_string(&mut text).expect("lines of counters") as u64;
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of counters")).collect()
+    pub fn news(&self) -> Vec<Value> {
+        self.counters.news()
     }
 
     /// Compares the launches of a run one by one; how many there were.
@@ -67,10 +63,6 @@ impl Counted {
             assert!(count > 0, "no launch of {kernel} was compared");
         }
     }
-}
-
-fn get(counters: &Value, path: &str) -> u64 {
-    counters.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} in {counters}"))
 }
 
 /// FLOPs of the tensor instructions, whose shapes are named `m16n8k16.…`.

@@ -4,12 +4,15 @@
 //! Its own `main`: the counters' file has to be named before the driver is loaded.
 
 mod compare;
+#[path = "../../../../tests/common/counters.rs"]
+mod counters;
 #[path = "../../../../tests/common/mod.rs"]
 mod models;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use compare::Counted;
+use counters::Counters;
 use models::{CUDA, MODES, config_within, rng, text};
 use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
@@ -20,21 +23,14 @@ use photon_kernels::sampling::Sampling;
 use photon_limits::Ledger;
 use rand::RngExt;
 
-/// Names the file that the simulated device writes its counters to.
-const REPORT: &str = "GPUSIM_REPORT";
-
 /// Random models; one takes some seconds.
 const SEEDS: u64 = 7;
 
 fn main() -> ExitCode {
-    if std::env::var_os(REPORT).is_none() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let program = std::env::current_exe().expect("this program");
-        let status =
-            Command::new(program).env(REPORT, folder.path().join("launches.json")).status().expect("a child");
-        return ExitCode::from(u8::from(!status.success()));
-    }
-    let mut counted = Counted::new(std::env::var(REPORT).expect("a path in UTF-8"));
+    let mut counted = match Counters::open() {
+        Ok(counters) => Counted::new(counters),
+        Err(ended) => return ended,
+    };
     let mut total = 0;
     for seed in 0..SEEDS {
         let n = random_model(seed, &mut counted);
@@ -159,7 +155,7 @@ fn flat(heads: usize, kv: usize, head_dim: usize, vocabulary: usize) -> Config {
     config
 }
 
-/// Tiled products, logits in several pieces, attention of many rows: more rows than a skinny product, the head and one pass take.
+/// Tiled products, logits in several pieces, attention of many rows: more rows than a skinny product and the head take at once.
 fn many_rows(counted: &mut Counted) -> usize {
     let config = flat(2, 1, 32, 1500);
     let pair = Pair::new(&config, 1, Dtype::Bf16);
