@@ -69,7 +69,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
     let mode = engine::mode(mode, None)?.settle(&config)?;
-    let gpu = engine::on_gpu(args.device, args.dtype != args::Storage::F32 && args.threads.is_none())?;
+    let gpu = engine::on_gpu(args.device, !args.dtype.on_cpu_only() && args.threads.is_none())?;
     #[cfg(feature = "cuda")]
     if gpu {
         return on_cuda(args, &config, mode);
@@ -84,11 +84,20 @@ fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
     }
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
     let weight_bytes = weight_bytes(&checkpoint);
-    measure(args, mode, &engine::on_cpu(checkpoint, Some(args.dtype), args.threads)?, weight_bytes, "wall")
+    measure(
+        args,
+        mode,
+        &engine::on_cpu(checkpoint, Some(args.dtype), args.threads, args.isa.map(Into::into))?,
+        weight_bytes,
+        "wall",
+    )
 }
 
 #[cfg(feature = "cuda")]
 fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
+    if let Some(isa) = args.isa {
+        return Err(Error::argument(format!("--isa {isa:?} belongs to --device cpu; leave it out")));
+    }
     if let Some(threads) = args.threads {
         return Err(Error::argument(format!("--threads {threads} belongs to --device cpu; leave it out")));
     }
