@@ -38,7 +38,9 @@ if [ ! -e "$work/data/heldout.txt" ]; then
     fi
 fi
 [ -e "$work/data/tokens/heldout.npy" ] || "$python" $here/tokenizer.py "$work/data" "$(value 'c["vocab_size"]')"
-[ "$budget" = tiny ] || "$python" $here/test_grid.py
+# The crate, where it is built, must compute what PyTorch does.
+[ ! -x target/release/photon ] || export PHOTON_BIN=${PHOTON_BIN:-target/release/photon}
+"$python" $here/test_grid.py
 
 "$python" $here/grid.py --budget "$budget" |
     xargs -P "$jobs" -I{} "$python" $here/grid_train.py {} "$work" --budget "$budget"

@@ -41,11 +41,12 @@ class Log:
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if json.loads(line)["step"] <= step] if step else []
         path.write_text("".join(line + "\n" for line in kept))
-        self.file = open(path, "a", buffering=1)
+        self.path = path
 
     def write(self, **what) -> None:
         what = {k: round(v, 4) if isinstance(v, float) else v for k, v in what.items()}
-        self.file.write(json.dumps(what) + "\n")
+        with open(self.path, "a") as file:
+            file.write(json.dumps(what) + "\n")
 
 
 class Trainer:
