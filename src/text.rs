@@ -61,6 +61,36 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer refuses the text, or has no token for any of it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.encoding(text)?.get_ids().to_vec())
+    }
+
+    /// The tokens of a text as [`Tokenizer::encode`] gives them, and how many bytes of the text each stands for.
+    ///
+    /// A token stands for the bytes from where the one before it ends to its own end, the last one for all that follow.
+    /// So the bytes add up to the text, also where a tokenizer drops white space. Where a character is spread over
+    /// several tokens, all of its bytes count for the first.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::encode`].
+    pub fn encode_with_bytes(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>)> {
+        let encoding = self.encoding(text)?;
+        let mut end = 0;
+        let mut bytes: Vec<usize> = encoding
+            .get_offsets()
+            .iter()
+            .map(|&(_, to)| {
+                let more = to.saturating_sub(end);
+                end += more;
+                more
+            })
+            .collect();
+        if let Some(last) = bytes.last_mut() {
+            *last += text.len().saturating_sub(end);
+        }
+        Ok((encoding.get_ids().to_vec(), bytes))
+    }
+
+    fn encoding(&self, text: &str) -> Result<tokenizers::Encoding> {
         let encoding =
             self.inner.encode(text, false).map_err(|e| Error::Tokenizer(one_line(&e.to_string())))?;
         if encoding.is_empty() && !text.is_empty() {
@@ -68,7 +98,7 @@ impl Tokenizer {
                 "it has no token for any of the text; tokenizer.json is incomplete".into(),
             ));
         }
-        Ok(encoding.get_ids().to_vec())
+        Ok(encoding)
     }
 
     /// The text of tokens. Special tokens, and ids that the tokenizer does not know, have none; bytes that are not

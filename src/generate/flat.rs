@@ -1,8 +1,8 @@
-//! The flat baseline's generation and scoring: one token after another.
+//! The flat baseline's generation: one token after another.
 
 use crate::backend::{Backend, KvCache, RowMap};
 use crate::error::Result;
-use crate::model::{Activations, Flat, FlatState, fit};
+use crate::model::{Activations, Flat, FlatState};
 use crate::sampling::Draw;
 
 use super::batch::Sequence;
@@ -116,36 +116,5 @@ impl<'e, B: Backend> FlatBatch<'e, B> {
         }
         model.append(*backend, activations, state, ids, going, &ones[..going.len()])?;
         model.finish(*backend, activations, dense, going.len(), &mut state.latents, RowMap::List(going))
-    }
-}
-
-impl<B: Backend> Flat<B> {
-    /// Natural log-probability of each token given those before it; the first one's distribution is uniform.
-    pub(super) fn score(
-        &self,
-        backend: &B,
-        tokens: &[u32],
-        progress: &mut (dyn FnMut(usize) + Send),
-    ) -> Result<Vec<f32>> {
-        let d = self.config.hidden_size;
-        let most = backend.pass_rows().min(tokens.len()).max(1);
-        let mut activations = Activations::new(backend, &self.config)?;
-        let mut state = FlatState::new(self, backend, &[tokens.len()])?;
-        let mut ids = backend.ids(most)?;
-        let mut log_probs = vec![0.0; tokens.len()];
-        // Row 0 is the hidden row before the block, rows 1.. those of the block.
-        let mut hidden = backend.buffer(0)?;
-        fit(backend, &mut hidden, (most + 1) * d)?;
-        for (block, (tokens, out)) in tokens.chunks(most).zip(log_probs.chunks_mut(most)).enumerate() {
-            let n = tokens.len();
-            backend.write_ids(tokens, &mut ids, 0)?;
-            self.append(backend, &mut activations, &mut state, &ids, &[0], &[n])?;
-            backend.copy(&state.latents, RowMap::DENSE, &mut hidden, RowMap::DENSE, 1, d)?;
-            self.finish(backend, &activations, RowMap::DENSE, n, &mut hidden, RowMap::from(1))?;
-            backend.log_probs(&self.lm_head, &hidden, RowMap::DENSE, tokens, out)?;
-            backend.copy(&hidden, RowMap::from(n), &mut state.latents, RowMap::DENSE, 1, d)?;
-            progress(block * most + n);
-        }
-        Ok(log_probs)
     }
 }

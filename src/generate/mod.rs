@@ -12,13 +12,17 @@
 mod batch;
 mod exact;
 mod flat;
+mod flat_scoring;
 mod hierarchical;
 mod parallel;
+mod pieces;
 mod prefill;
 mod score;
+mod scoring;
 mod undo;
 
 pub use batch::Generation;
+pub use score::ScoreRequest;
 
 use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;

@@ -6,13 +6,7 @@ use crate::error::Result;
 use crate::model::hierarchy::Feed;
 use crate::model::{Carry, Photon, State, Work};
 
-/// A run of consecutive meta-contexts of one lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
-    lane: usize,
-    first: usize,
-    metas: usize,
-}
+use super::pieces::{Piece, lanes_and_lengths, passes};
 
 /// The carries that a generation needs under `previous` when the prompts are read.
 pub(super) struct Carries<B: Backend> {
@@ -50,17 +44,16 @@ impl<B: Backend> Photon<B> {
         for (lane, prompt) in prompts.iter().enumerate() {
             let metas = prompt.len() / c;
             let tail = metas.min(needed);
-            plain.extend(split(Piece { lane, first: 0, metas: metas - tail }, self.most_metas(backend)));
-            last.extend((tail > 0).then_some(Piece { lane, first: metas - tail, metas: tail }));
+            plain.extend(Piece { lane, first: 0, len: metas - tail }.split(self.most_metas(backend)));
+            last.extend((tail > 0).then_some(Piece { lane, first: metas - tail, len: tail }));
         }
         let mut done = 0;
         for (pieces, unfold) in [(plain, false), (last, true)] {
-            for group in grouped(&pieces, self.most_metas(backend)) {
-                let lanes: Vec<usize> = group.iter().map(|p| p.lane).collect();
-                let metas: Vec<usize> = group.iter().map(|p| p.metas).collect();
-                let tokens: Vec<u32> = group
+            for pass in passes(&pieces, self.most_metas(backend)) {
+                let (lanes, metas) = lanes_and_lengths(pass);
+                let tokens: Vec<u32> = pass
                     .iter()
-                    .flat_map(|p| &prompts[p.lane][p.first * c..(p.first + p.metas) * c])
+                    .flat_map(|p| &prompts[p.lane][p.first * c..(p.first + p.len) * c])
                     .copied()
                     .collect();
                 work.fit_ids(backend, tokens.len())?;
@@ -80,32 +73,4 @@ impl<B: Backend> Photon<B> {
         }
         Ok(())
     }
-}
-
-/// Cuts a piece into pieces of at most `most` meta-contexts.
-fn split(piece: Piece, most: usize) -> impl Iterator<Item = Piece> {
-    (0..piece.metas).step_by(most).map(move |at| Piece {
-        lane: piece.lane,
-        first: piece.first + at,
-        metas: most.min(piece.metas - at),
-    })
-}
-
-/// Consecutive pieces that fit in one pass together, each lane at most once in a pass.
-fn grouped(pieces: &[Piece], most: usize) -> Vec<&[Piece]> {
-    let mut groups = Vec::new();
-    let mut start = 0;
-    let mut total = 0;
-    for (i, piece) in pieces.iter().enumerate() {
-        let repeated = i > start && pieces[i - 1].lane == piece.lane;
-        if i > start && (total + piece.metas > most || repeated) {
-            groups.push(&pieces[start..i]);
-            (start, total) = (i, 0);
-        }
-        total += piece.metas;
-    }
-    if start < pieces.len() {
-        groups.push(&pieces[start..]);
-    }
-    groups
 }

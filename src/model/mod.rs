@@ -8,12 +8,14 @@ mod decoder;
 mod encoder;
 mod flat;
 pub(crate) mod hierarchy;
+mod index;
 mod stack;
 mod state;
 
 pub(crate) use buffers::Activations;
 pub(crate) use decoder::{Content, LocalBuffer};
 pub use flat::{Flat, FlatState};
+pub(crate) use index::Index;
 pub use state::{Carry, State};
 
 use crate::backend::{Backend, Layout, LinearSpec};
@@ -91,7 +93,7 @@ pub struct Work<B: Backend> {
     /// The tokens of a pass.
     pub(crate) ids: B::Ids,
     ids_len: usize,
-    index: hierarchy::Index,
+    index: Index,
 }
 
 impl<B: Backend> Work<B> {
@@ -107,7 +109,7 @@ impl<B: Backend> Work<B> {
             condition: buffers(depth)?,
             ids: backend.ids(0)?,
             ids_len: 0,
-            index: hierarchy::Index::default(),
+            index: Index::default(),
         })
     }
 

@@ -49,6 +49,20 @@ fn tokenizer() -> Tokenizer {
 const MIXED: &str = "hello, naïve café – 日本語 🦀🇫🇷 \u{fffd} e\u{301}\n\ttail";
 
 #[test]
+fn the_bytes_of_the_tokens_add_up_to_the_text() {
+    let t = tokenizer();
+    assert_eq!(t.encode_with_bytes("hello").unwrap(), (vec![256, 258], vec![2, 3]));
+    // Three tokens for one character: its bytes count once.
+    assert_eq!(t.encode_with_bytes("a日b").unwrap().1, [1, 3, 0, 0, 1]);
+    for text in ["", " ", "hello", "a<|end|>b", "two  spaces ", MIXED] {
+        let (tokens, bytes) = t.encode_with_bytes(text).unwrap();
+        assert_eq!(tokens, t.encode(text).unwrap());
+        assert_eq!(bytes.len(), tokens.len());
+        assert_eq!(bytes.iter().sum::<usize>(), text.len(), "{text:?}");
+    }
+}
+
+#[test]
 fn text_survives_the_round_trip() {
     let t = tokenizer();
     assert_eq!(t.encode("hello").unwrap(), [256, 258]);

@@ -21,6 +21,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Log-probability of every token of a text
     Score(ScoreArgs),
+    /// Bits per byte on held-out text and accuracy on multiple-choice tasks, in every mode
+    Eval(EvalArgs),
     /// Parameters of a model by module, and what its cache costs
     Info(InfoArgs),
     /// Measure a full-size model with seeded random weights
@@ -170,6 +172,67 @@ pub struct ScoreArgs {
     pub json: bool,
 }
 
+/// A multiple-choice task that `tools/eval/fetch.py` brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// Everyday situations to be continued, 10,042 questions
+    #[value(name = "hellaswag")]
+    HellaSwag,
+    /// Science questions with a supporting passage, 1,000 questions
+    #[value(name = "sciq")]
+    SciQ,
+    /// Science questions of a primary school, 570 questions
+    #[value(name = "arc_easy")]
+    ArcEasy,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("data").required(true).multiple(true).args(["text", "tasks", "task_file"])))]
+pub struct EvalArgs {
+    /// Checkpoint directory [default: the sample model, models/photon-austen-7m]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// UTF-8 text for perplexity and bits per byte; best one that the model was not trained on
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Multiple-choice tasks, separated by commas
+    #[arg(long, value_enum, value_name = "TASKS", value_delimiter = ',')]
+    pub tasks: Vec<Task>,
+    /// Multiple-choice requests, .jsonl or .jsonl.gz; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub task_file: Vec<PathBuf>,
+    /// Where --tasks are [default: target/eval/oe_eval_tasks, where tools/eval/fetch.py puts them]
+    #[arg(long = "data", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Modes to compare, separated by commas [default: all that the model has]
+    #[arg(long, value_enum, value_name = "MODES", value_delimiter = ',')]
+    pub mode: Vec<Mode>,
+    /// recgen too with the last K meta-contexts encoded again after every K, for each K of a list
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = within::<1, COUNT>)]
+    pub refresh: Vec<usize>,
+    /// --text only: tokens to a window [default: the model's max_position_embeddings]
+    #[arg(long, value_name = "W", value_parser = within::<1, COUNT>)]
+    pub window: Option<usize>,
+    /// --text only: known tokens of a window, a multiple of the meta-context [default: half of it]
+    #[arg(long, value_name = "P", value_parser = within::<0, COUNT>)]
+    pub prompt_tokens: Option<usize>,
+    /// Only the first N questions of each task, and the first N windows of the text
+    #[arg(long, value_name = "N", value_parser = within::<1, COUNT>)]
+    pub limit: Option<usize>,
+    /// Texts scored side by side at most
+    #[arg(long, value_name = "B", default_value_t = 64, value_parser = within::<1, BATCH>)]
+    pub batch: usize,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: Device,
+    /// How weights are stored in memory [default: as in the checkpoint]
+    #[arg(long, value_enum)]
+    pub dtype: Option<Storage>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").args(["model", "preset"])))]
 pub struct InfoArgs {
@@ -291,6 +354,10 @@ mod tests {
             "photon generate --prompt a --mode hiergen --device cpu --dtype bf16",
             "photon score --text FILE --json",
             "photon score --model DIR --tokens 1,2 --mode recgen --prompt-tokens 16 --refresh 4 --device cpu --dtype bf16 --json",
+            "photon eval --text FILE",
+            "photon eval --model DIR --text FILE --tasks hellaswag,sciq,arc_easy --task-file A --task-file B --data DIR \
+             --mode exact,hiergen,recgen --refresh 1,2,4,8 --window 512 --prompt-tokens 256 --limit 9 --batch 8 \
+             --device cpu --dtype f32 --json",
             "photon info --model DIR",
             "photon info --preset photon-600m --json",
             "photon info",
@@ -320,6 +387,11 @@ mod tests {
             "photon generate --prompt a --dtype f64",
             "photon score",
             "photon score --text a --tokens 1",
+            "photon eval",
+            "photon eval --mode exact",
+            "photon eval --tasks mmlu",
+            "photon eval --text a --refresh 0",
+            "photon eval --text a --mode exact,fast",
             "photon info --preset a --model b",
             "photon bench --regime pf",
             "photon bench --preset photon-600m",

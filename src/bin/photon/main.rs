@@ -1,8 +1,9 @@
-//! The command line: `photon generate`, `score`, `info` and `bench`.
+//! The command line: `photon generate`, `score`, `eval`, `info` and `bench`.
 
 mod args;
 mod bench;
 mod engine;
+mod eval;
 mod generate;
 mod info;
 mod input;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let message = match error.kind() {
                 ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                    "a command is needed: generate, score, info or bench; --help describes them".into()
+                    "a command is needed: generate, score, eval, info or bench; --help describes them".into()
                 }
                 _ => usage_line(&error.to_string()),
             };
@@ -69,6 +70,7 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Generate(args) => generate::run(args),
         Command::Score(args) => score::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Info(args) => info::run(args),
         Command::Bench(args) => bench::run(args),
     }
