@@ -40,8 +40,10 @@ impl<B: Backend> Flat<B> {
             let starts = RowMap::List(&index.from);
             backend.copy(&state.latents, lanes, &mut hidden, starts, pass.len(), d)?;
             index.shifted(&rows, 1);
-            let (from, to) = (RowMap::List(&index.from), RowMap::List(&index.to));
-            self.finish(backend, &activations, from, index.from.len(), &mut hidden, to)?;
+            if !index.from.is_empty() {
+                let (from, to) = (RowMap::List(&index.from), RowMap::List(&index.to));
+                self.finish(backend, &activations, from, index.from.len(), &mut hidden, to)?;
+            }
             index.ends(&rows, 1);
             let ends = RowMap::List(&index.from);
             self.finish(backend, &activations, ends, pass.len(), &mut state.latents, lanes)?;
