@@ -7,7 +7,6 @@ use photon_kernels::config::{Config, ModelType};
 #[cfg(feature = "cuda")]
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Bottleneck, Engine, Mode, Request};
-use photon_kernels::presets::preset;
 use photon_kernels::sampling::{Sampling, philox4x32_10};
 use photon_kernels::{Error, Result};
 
@@ -65,10 +64,10 @@ struct Limits {
 
 /// Measures, and prints the figures.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let config = preset(&args.preset)?;
+    let (_, config) = args.shape()?;
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
-    let mode = engine::mode(mode, None)?.settle(&config)?;
+    let mode = engine::mode(mode, args.refresh)?.settle(&config)?;
     let gpu = engine::on_gpu(args.device, args.dtype != args::Storage::F32 && args.threads.is_none())?;
     #[cfg(feature = "cuda")]
     if gpu {
@@ -180,7 +179,7 @@ fn measure<B: Instruments>(
         weight_bytes,
         dram_gb_per_s: read,
         flops,
-        preset: args.preset.clone(),
+        preset: args.shape()?.0,
         mode: mode.to_string(),
         dtype: photon_kernels::checkpoint::Dtype::from(args.dtype).to_string(),
         batch: args.batch,
