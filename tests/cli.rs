@@ -79,7 +79,23 @@ fn bad_arguments_are_one_line_and_exit_code_2() {
     refused(&["generate", "--prompt", "a", "--mode", "fast"], &["fast", "--mode", "recgen"]);
     refused(&["generate", "--prompt", "a", "--refresh", "0"], &["--refresh", "1..="]);
     refused(&["bench", "--preset", "photon-600m"], &["--regime"]);
+    refused(&["bench", "--regime", "pf"], &["--preset", "--config"]);
+    refused(&["bench", "--config", "/nowhere", "--regime", "pf"], &["/nowhere"]);
     refused(&["frobnicate"], &["frobnicate"]);
+}
+
+#[test]
+fn bench_measures_a_model_of_any_shape() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/models/photon-austen-7m/config.json");
+    let lengths = ["--prompt-tokens", "5", "--new-tokens", "16", "--json"];
+    let json = |mode: &[&str]| -> serde_json::Value {
+        let model = ["bench", "--config", config];
+        serde_json::from_str(&stdout(&photon(&[&model, mode, &lengths].concat()))).unwrap()
+    };
+    let (refreshed, hiergen) = (json(&["--mode", "recgen", "--refresh", "1"]), json(&["--mode", "hiergen"]));
+    assert_eq!(refreshed["new_tokens"], 16);
+    // What is to be encoded again needs the caches of the encoders below the top.
+    assert_eq!(refreshed["cache_bytes_per_sequence"], hiergen["cache_bytes_per_sequence"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "training.md"]
 
 
 def rows_of(name):
@@ -92,7 +92,25 @@ def gemm():
     return markdown(head, rows) + note
 
 
-TABLES = {"cpu": cpu, "gemm": gemm, "sample": sample}
+def grid():
+    """The training grid: held-out likelihood of every run in every mode, at the end."""
+    order = [run["name"] for run in json.loads((ROOT / "tools" / "train" / "grid.json").read_text())["runs"]]
+    modes = ["exact", "hiergen", "recgen", "refresh 2", "refresh 8"]
+    head = ["run", "parameters", "MFLOP a token, trained", *(f"`{mode}`" for mode in modes), "L_rec `exact`", "`hiergen`", "`recgen`"]
+    rows = []
+    for name in order:
+        log = [json.loads(line) for line in (ROOT / "docs" / "results" / "train" / f"{name}.jsonl").read_text().splitlines()]
+        start, done = log[0], log[-1]
+        rows.append([
+            name, f"{start['parameters'] / 1e6:.2f} M", f"{start['training_flops_per_token'] / 1e6:.2f}",
+            *(f"{done[f'bits {mode}']:.3f}" if f"bits {mode}" in done else "" for mode in modes),
+            *(f"{done[f'rec {mode}']:.3f}" if f"rec {mode}" in done else "" for mode in modes[:3]),
+        ])
+    note = f"\n\nBits per byte after {done['tokens']:,} tokens, over {done['windows']} windows of the held-out novel."
+    return markdown(head, rows) + note
+
+
+TABLES = {"cpu": cpu, "grid": grid, "gemm": gemm, "sample": sample}
 
 
 def main():

@@ -61,4 +61,9 @@ step "the simulated device: cudarc's own driver tests"
 tools/gpusim/cudarc-tests.sh
 tools/gpusim/cudarc_table.py --check
 
+step "the report: its parts, the committed page, and all of it in small"
+tools/report/test_report.py
+tools/report.sh --only-write --check
+PHOTON_CUDA_ARCHS=none tools/report.sh --tiny
+
 step "done"

@@ -236,6 +236,29 @@ class Stack(nn.Module):
         return rope_tables(torch.arange(start, end), self.config.head_dim, self.config.rope_theta)
 
 
+class ContextStack(Stack):
+    """A stack over a whole sequence: causal attention over all rows so far."""
+
+    def context(self, x: Tensor, cache: list | None = None) -> Tensor:
+        """F_l alone.  x [B, n, d], units already chunked, -> [B, n, d].
+
+        `cache` (evaluation only) is a list of (k, v) per layer, [B, seen, H, D]; it is extended in place and the new
+        units come after the ones seen."""
+        seen = cache[0][0].shape[1] if cache else 0
+        cos, sin = self.tables(seen, seen + x.shape[1])
+        for i, layer in enumerate(self.layers):
+            q, k, v = layer.self_attn.qkv(layer.input_layernorm(x), cos, sin)
+            if cache is not None:
+                # A cache that was cut back to nothing has entries of length 0.
+                if i < len(cache):
+                    k, v = torch.cat((cache[i][0], k), 1), torch.cat((cache[i][1], v), 1)
+                    cache[i] = (k, v)
+                else:
+                    cache.append((k, v))
+            x = layer.finish(x, long_attention(q, k, v))
+        return self.norm(x)
+
+
 class Chunker(nn.Module):
     """C_l units of one level -> one row of the next."""
 
@@ -256,7 +279,7 @@ class Chunker(nn.Module):
         return rows if self.proj is None else self.proj(self.norm(rows))
 
 
-class EncoderLevel(Stack):
+class EncoderLevel(ContextStack):
     """chunk_l and F_l."""
 
     def __init__(self, c: Config, level: int):
@@ -264,27 +287,8 @@ class EncoderLevel(Stack):
         self.chunker = Chunker(c, level)
 
     def forward(self, units: Tensor, cache: list | None = None) -> Tensor:
-        """units [B, n·C_l, D_in] -> states [B, n, d].
-
-        `cache` (evaluation only) is a list of (k, v) per layer, [B, seen, H, D]; it is extended in place and the new
-        units come after the ones seen."""
+        """units [B, n·C_l, D_in] -> states [B, n, d].  cache: see `context`."""
         return self.context(self.chunker(units), cache)
-
-    def context(self, x: Tensor, cache: list | None = None) -> Tensor:
-        """F_l alone.  x [B, n, d], units already chunked."""
-        seen = cache[0][0].shape[1] if cache else 0
-        cos, sin = self.tables(seen, seen + x.shape[1])
-        for i, layer in enumerate(self.layers):
-            q, k, v = layer.self_attn.qkv(layer.input_layernorm(x), cos, sin)
-            if cache is not None:
-                # A cache that was cut back to nothing has entries of length 0.
-                if i < len(cache):
-                    k, v = torch.cat((cache[i][0], k), 1), torch.cat((cache[i][1], v), 1)
-                    cache[i] = (k, v)
-                else:
-                    cache.append((k, v))
-            x = layer.finish(x, long_attention(q, k, v))
-        return self.norm(x)
 
 
 class DecoderLevel(Stack):

@@ -10,15 +10,9 @@ cd "$(dirname "$0")/../.."
 here=tools/train
 config=$here/sample.json
 work=target/train/data
-venv=target/train-venv
 mkdir -p "$work"
 
-if [ ! -e "$venv/installed" ] || ! cmp -s "$here/requirements.txt" "$venv/installed"; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
-    cp "$here/requirements.txt" "$venv/installed"
-fi
-python=$venv/bin/python
+source $here/venv.sh
 value() { "$python" -c "import json,sys; c=json.load(open('$config')); print($1)"; }
 model=models/$(value 'c["name"]')
 

@@ -24,16 +24,17 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from photon import Config, Photon
+from photon import Photon
+from vanilla import Vanilla, build
 
 WINDOW, PROMPT = 512, 256
 REFRESH = (1, 2, 4, 8)
 CHECK_TOKENS, CHECK_PROMPT = 90, 32
 
 
-def load(directory: Path) -> Photon:
+def load(directory: Path) -> Photon | Vanilla:
     """A checkpoint, computed with in f32 whatever it is stored in."""
-    model = Photon(Config.load(directory / "config.json"))
+    model = build(json.loads((directory / "config.json").read_text()))
     model.load_state_dict({k: v.float() for k, v in load_file(directory / "model.safetensors").items()})
     return model.eval()
 

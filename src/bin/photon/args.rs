@@ -1,12 +1,14 @@
 //! The arguments of the command line. Other tools call these forms: their names do not change.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use photon_kernels::checkpoint::Dtype;
 use photon_kernels::cpu::Isa;
+use photon_kernels::presets::preset;
 use photon_kernels::sampling::Sampling;
-use photon_kernels::{Error, Result};
+use photon_kernels::{Config, Error, Result};
 
 /// Runs PHOTON language models: generates and scores text, describes and measures models.
 #[derive(Debug, Parser)]
@@ -87,6 +89,17 @@ impl Storage {
     /// Whether a GPU cannot have it.
     pub fn on_cpu_only(self) -> bool {
         matches!(self, Storage::F32 | Storage::Int8)
+    }
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Storage::F32 => "f32",
+            Storage::Bf16 => "bf16",
+            Storage::F16 => "f16",
+            Storage::Int8 => "int8",
+        })
     }
 }
 
@@ -289,10 +302,14 @@ pub enum Regime {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["preset", "config"])))]
 pub struct BenchArgs {
     /// A model of the paper: {photon,block,vanilla}-{600m,900m,1.2b}
     #[arg(long, value_name = "NAME")]
-    pub preset: String,
+    pub preset: Option<String>,
+    /// A config.json, for a model of any other shape
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// One of the paper's two regimes
     #[arg(long, value_enum, required_unless_present_all = ["prompt_tokens", "new_tokens"],
           conflicts_with_all = ["prompt_tokens", "new_tokens"])]
@@ -306,6 +323,9 @@ pub struct BenchArgs {
     /// How to generate [default: recgen; exact for a vanilla model, which has no other]
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
+    /// recgen only: encode the last K generated meta-contexts again after every K
+    #[arg(long, value_name = "K", value_parser = within::<1, COUNT>)]
+    pub refresh: Option<usize>,
     /// Sequences side by side
     #[arg(long, value_name = "B", default_value_t = 1, value_parser = within::<1, BATCH>)]
     pub batch: usize,
@@ -330,6 +350,15 @@ pub struct BenchArgs {
 }
 
 impl BenchArgs {
+    /// The model's shape, and what the results call it.
+    pub fn shape(&self) -> Result<(String, Config)> {
+        match (&self.preset, &self.config) {
+            (Some(name), _) => Ok((name.clone(), preset(name)?)),
+            (None, Some(file)) => Ok((file.display().to_string(), Config::from_file(file)?)),
+            (None, None) => Err(Error::argument("bench needs a model; name one with --preset or --config")),
+        }
+    }
+
     /// Tokens of the prompt, and tokens to generate.
     pub fn lengths(&self) -> (usize, usize) {
         match self.regime {
@@ -401,6 +430,7 @@ mod tests {
             "photon bench --preset photon-600m --regime pf --batch 4 --dtype f32 --threads 2 --json",
             "photon bench --preset vanilla-600m --prompt-tokens 0 --new-tokens 32 --mode exact",
             "photon bench --preset photon-600m --regime de --device cuda --simulated --dtype f16 --json",
+            "photon bench --config config.json --regime de --mode recgen --refresh 4",
         ] {
             if let Err(error) = parse(line) {
                 panic!("{line}: {error}");
@@ -431,6 +461,8 @@ mod tests {
             "photon info --preset a --model b",
             "photon bench --regime pf",
             "photon bench --preset photon-600m",
+            "photon bench --preset photon-600m --config config.json --regime pf",
+            "photon bench --preset photon-600m --regime pf --refresh 0",
             "photon bench --preset photon-600m --prompt-tokens 4",
             "photon bench --preset photon-600m --regime pf --new-tokens 4",
             "photon bench --preset photon-600m --regime pf --threads 0",

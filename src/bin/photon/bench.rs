@@ -7,7 +7,6 @@ use photon_kernels::config::{Config, ModelType};
 #[cfg(feature = "cuda")]
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Bottleneck, Engine, Mode, Request};
-use photon_kernels::presets::preset;
 use photon_kernels::sampling::{Sampling, philox4x32_10};
 use photon_kernels::{Error, Result};
 
@@ -65,10 +64,10 @@ struct Limits {
 
 /// Measures, and prints the figures.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let config = preset(&args.preset)?;
+    let (_, config) = args.shape()?;
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
-    let mode = engine::mode(mode, None)?.settle(&config)?;
+    let mode = engine::mode(mode, args.refresh)?.settle(&config)?;
     let gpu = engine::on_gpu(args.device, !args.dtype.on_cpu_only() && args.threads.is_none())?;
     #[cfg(feature = "cuda")]
     if gpu {
@@ -83,7 +82,7 @@ fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
         return Err(Error::argument("--simulated belongs to --device cuda; leave it out on the CPU"));
     }
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
-    let weight_bytes = weight_bytes(&checkpoint);
+    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
     measure(
         args,
         mode,
@@ -111,14 +110,22 @@ fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
         )));
     }
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
-    let weight_bytes = weight_bytes(&checkpoint);
+    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
     let engine = Engine::new(backend, &checkpoint)?;
     drop(checkpoint);
     measure(args, mode, &engine, weight_bytes, if simulated { SIMULATED } else { "wall" })
 }
 
-fn weight_bytes(checkpoint: &Checkpoint) -> usize {
-    checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum()
+/// Bytes of the weights as they are kept; as int8, those of every matrix that is not a table, with a factor for each output.
+fn weight_bytes(checkpoint: &Checkpoint, dtype: args::Storage) -> usize {
+    let int8 = dtype == args::Storage::Int8;
+    let bytes = |tensor: &photon_kernels::checkpoint::Tensor| match tensor.shape() {
+        &[outputs, inputs] if int8 && !tensor.name().contains("embed_tokens") => {
+            outputs * (inputs + size_of::<f32>())
+        }
+        _ => tensor.bytes().len(),
+    };
+    checkpoint.tensors().map(bytes).sum()
 }
 
 fn measure<B: Instruments>(
@@ -189,9 +196,9 @@ fn measure<B: Instruments>(
         weight_bytes,
         dram_gb_per_s: read,
         flops,
-        preset: args.preset.clone(),
+        preset: args.shape()?.0,
         mode: mode.to_string(),
-        dtype: photon_kernels::checkpoint::Dtype::from(args.dtype).to_string(),
+        dtype: args.dtype.to_string(),
         batch: args.batch,
         prompt_tokens: prompt,
         new_tokens: new,

@@ -1,0 +1,39 @@
+"""Markdown, and numbers as the tables show them."""
+
+
+def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """All columns but the first `left` are right-aligned."""
+    lines = [head, ["---"] * left + ["---:"] * (len(head) - left), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Three digits that count, more before the point."""
+    if value is None:
+        return "–"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def times(value: float | None) -> str:
+    return "–" if value is None else f"{number(value)} ×"
+
+
+def gib(size: float) -> str:
+    return f"{size / (1 << 30):.4f}"
+
+
+def interval(estimate: dict, digits: int) -> str:
+    """A value with half the width of its 95 % interval."""
+    value = f"{estimate['value']:.{digits}f}"
+    if estimate["interval"] is None:
+        return value
+    low, high = estimate["interval"]
+    return f"{value} ± {(high - low) / 2:.{digits}f}"
+
+
+def sentences(items: list[str]) -> str:
+    """A list."""
+    return "\n".join(f"- {item}" for item in items)

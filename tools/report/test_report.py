@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""What must hold of the plan, of the quantities in the tables, and of the page.  Needs Python alone."""
+
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+import compare
+import findings
+import likelihood
+import markdown
+import throughput
+from plan import Case, Plan, Run
+from report import ROOT, Report
+from results import GIB, best, least_seconds, measured, pareto, tpm
+
+CASE = Case("DE", 100, 400, (1, 4, 16), middle=40, middle_from=4)
+PLAN = Plan({"vanilla": "v", "photon": "p"}, (2,), (CASE,), 0.1)
+
+
+def line(family: str, mode: str, batch: int, rate: float, prompt: int = 100, new: int = 400, cache: int = 5000, per_token: float = 10,
+         peak: int = 9000, number: int = 0) -> dict:
+    """A line of results."""
+    return {"case": "DE", "family": family, "mode": mode, "refresh": None, "batch": batch, "prompt_tokens": prompt, "new_tokens": new,
+            "round": number, "tokens_per_second": rate, "cache_bytes_per_sequence": cache, "cache_bytes_per_token": per_token,
+            "peak_bytes": peak, "prefill_seconds": 1.0, "decode_seconds": batch * new / rate, "dram_gb_per_s": 2e-9 * rate * 100,
+            "flops": rate * 1000, "threads": 2, "dtype": "bf16", "device": "cpu", "limits": {"read_gb_per_s": 1e-6, "fma_flops": 1e4}}
+
+
+class PlanTest(unittest.TestCase):
+    def test_the_middle_of_the_new_tokens_has_the_mean_context_of_all(self):
+        for batch in CASE.batches:
+            prompt, new = CASE.lengths(batch)
+            self.assertEqual(prompt + new / 2, CASE.prompt + CASE.new / 2)
+        self.assertEqual(CASE.lengths(1), (100, 400))
+
+    def test_every_budget_loads_and_has_the_papers_regimes_whole_meta_contexts_and_a_vanilla_model_at_every_batch(self):
+        for budget in ("full", "quick", "tiny"):
+            plan = Plan.load(budget)
+            self.assertEqual([case.name for case in plan.cases][:2], ["DE", "PF"])
+            for case in plan.cases:
+                for batch in case.batches:
+                    runs = plan.runs(case, batch)
+                    self.assertIn("vanilla exact", [run.name for run in runs])
+                    self.assertTrue(all(length % 16 == 0 for run in runs for length in (run.prompt, run.new)))
+        full = Plan.load("full")
+        self.assertEqual([(c.prompt, c.new) for c in full.cases], [(128, 2048), (2048, 128), (15872, 512)])
+
+    def test_further_rounds_are_of_batch_1(self):
+        rounds = Plan.load("full").rounds(3)
+        self.assertEqual({run.batch for number, run in rounds if number > 0}, {1})
+        self.assertEqual(len(rounds), len(set((number, run.key) for number, run in rounds)))
+
+    def test_a_wide_batch_is_of_its_own_list(self):
+        case = Case("PF", 16, 16, (1, 4), wide=4, wide_only=("vanilla exact",))
+        self.assertTrue(case.has("photon exact", 1))
+        self.assertFalse(case.has("photon exact", 4))
+
+
+class SaturationTest(unittest.TestCase):
+    def test_a_batch_is_left_out_where_the_one_before_gained_less_than_a_tenth(self):
+        run = Run("DE", "vanilla", "exact", None, 16, 280, 40)
+        records = [line("vanilla", "exact", 1, 100), line("vanilla", "exact", 4, 109)]
+        self.assertTrue(compare.saturated(records, run, 0.1))
+        self.assertFalse(compare.saturated(records[:1] + [line("vanilla", "exact", 4, 111)], run, 0.1))
+        self.assertFalse(compare.saturated(records[:1], run, 0.1))
+
+    def test_other_modes_do_not_count(self):
+        run = Run("DE", "vanilla", "exact", None, 16, 280, 40)
+        self.assertFalse(compare.saturated([line("photon", "recgen", 1, 1), line("photon", "recgen", 4, 1)], run, 0.1))
+
+
+class ResultsTest(unittest.TestCase):
+    def test_tpm_is_thousand_tokens_a_second_and_gib(self):
+        self.assertEqual(tpm(2000, GIB // 2), 4.0)
+
+    def test_the_median_round_is_shown_and_all_are_kept(self):
+        rows = measured([line("vanilla", "exact", 1, rate, number=i) for i, rate in enumerate((30, 10, 20))], PLAN)
+        self.assertEqual(rows[("DE", "vanilla exact", 1)].rate, 20)
+        self.assertEqual(sorted(rows[("DE", "vanilla exact", 1)].rates), [10, 20, 30])
+
+    def test_cache_and_peak_of_a_shortened_run_are_those_at_the_end_of_the_case(self):
+        short = line("vanilla", "exact", 4, 50, prompt=280, new=40, cache=3200, peak=4 * 4000)
+        rows = measured([line("vanilla", "exact", 1, 20), short], PLAN)
+        row = rows[("DE", "vanilla exact", 4)]
+        self.assertEqual((row.cache, row.peak, row.whole), (5000, 4000 + 1800, False))
+        alone = measured([short], PLAN)[("DE", "vanilla exact", 4)]
+        self.assertEqual(alone.cache, 500 * 10)
+
+    def test_a_tokens_least_time_is_that_of_the_scarcer_limit(self):
+        row = measured([line("vanilla", "exact", 1, 20)], PLAN)[("DE", "vanilla exact", 1)]
+        self.assertAlmostEqual(row.bytes_per_token, 200)
+        self.assertAlmostEqual(row.flops_per_token, 1000)
+        self.assertAlmostEqual(least_seconds(row, 1000, 1e4), 0.2)
+        self.assertAlmostEqual(least_seconds(row, 1e6, 1e4), 0.1)
+
+    def test_the_best_batch_is_that_of_the_highest_tpm(self):
+        rows = measured([line("vanilla", "exact", 1, 20), line("vanilla", "exact", 4, 50, prompt=280, new=40, cache=3200)], PLAN)
+        self.assertEqual(best(rows, "DE", "vanilla exact").run.batch, 4)
+        self.assertIsNone(best(rows, "PF", "vanilla exact"))
+
+    def test_the_factors_multiply_to_the_ratio_of_tpm(self):
+        rows = measured([line("vanilla", "exact", 1, 20), line("photon", "recgen", 1, 90, cache=500)], PLAN)
+        (row, base), = throughput.pairs(rows, PLAN)
+        self.assertAlmostEqual(row.tpm / base.tpm, base.cache / row.cache * row.rate / base.rate)
+        predicted = least_seconds(base, 1e3, 1e4) / least_seconds(row, 1e3, 1e4)
+        nearness = least_seconds(row, 1e3, 1e4) * row.rate / (least_seconds(base, 1e3, 1e4) * base.rate)
+        self.assertAlmostEqual(predicted * nearness, row.rate / base.rate)
+        self.assertIn("45.0 ×", throughput.factors(rows, PLAN))
+
+    def test_ratios_to_vanilla_are_of_the_same_batch_or_none(self):
+        rows = measured([line("vanilla", "exact", 1, 20), line("photon", "recgen", 4, 90, prompt=280, new=40)], PLAN)
+        table = throughput.case(rows, PLAN, "DE", {"memory_gib_per_sequence": {}})
+        self.assertIn("| photon recgen, 4 | 90.0 | – |", table)
+
+    def test_the_fastest_peer_is_compared_at_the_same_lengths_and_batch(self):
+        rows = measured([line("vanilla", "exact", 1, 20), line("photon", "recgen", 1, 90, cache=500)], PLAN)
+        peer = {"dtype": "bf16", "batch": 1, "prompt_tokens": 100, "new_tokens": 400}
+        records = [{**peer, "engine": "a", "tokens_per_second": 30}, {**peer, "engine": "b", "tokens_per_second": 45},
+                   {**peer, "engine": "c", "tokens_per_second": 99, "batch": 4}]
+        table = throughput.peers(records, rows, PLAN)
+        self.assertIn("b, bf16 | 45.0 | 20.0 | 90.0 | 2.00 × | 10.0 × | 20.0 ×", table)
+
+
+class ParetoTest(unittest.TestCase):
+    def test_only_points_that_none_beats_are_on_the_frontier(self):
+        points = [(1.0, 1.0), (2.0, 5.0), (3.0, 4.0), (3.0, 9.0)]
+        self.assertEqual(pareto(points, lower_x=True), [0, 1, 3])
+        self.assertEqual(pareto(points, lower_x=False), [3])
+
+    def test_equal_points_do_not_beat_each_other(self):
+        self.assertEqual(pareto([(1.0, 1.0), (1.0, 1.0)], lower_x=True), [0, 1])
+
+
+def evaluated(run: str, accuracy: float, own_output: bool = True) -> dict:
+    """A line of quality.json."""
+    def mode(name, refresh=None):
+        bits = {"value": 1.8, "interval": [1.7, 1.9]}
+        return {"mode": name, "refresh": refresh, "scored": {"bits_per_byte": bits}, "difference": {"value": 0.1, "interval": [0.05, 0.15]}}
+    answer = {"mode": "exact", "refresh": None, "accuracy_norm": {"value": accuracy, "interval": [accuracy - 0.04, accuracy + 0.04]}}
+    return {"run": run, "architecture": "photon44", "condition": "current", "own_output": own_output, "alpha": 0.1,
+            "text": {"modes": [mode("exact"), mode("hiergen"), mode("recgen", 8), mode("recgen")]},
+            "tasks": [{"task": "sciq", "chance": 0.25, "questions": 9, "modes": [answer]}]}
+
+
+class QualityTest(unittest.TestCase):
+    def test_accuracies_within_their_interval_of_chance_are_told_from_others(self):
+        count, apart = likelihood.against_chance([evaluated("a", 0.26), evaluated("b", 0.31), evaluated("c", 0.2)])
+        self.assertEqual(count, 3)
+        self.assertEqual([text.split(",")[0] + text[-5:] for text in apart], ["babove", "cbelow"])
+
+    def test_modes_stand_from_exact_to_never_refreshed(self):
+        names = ["recgen", "recgen 8", "exact", "recgen 2", "hiergen"]
+        self.assertEqual(likelihood.in_order(names), ["exact", "hiergen", "recgen 2", "recgen 8", "recgen"])
+
+    def test_own_outputs_are_compared_between_runs_that_differ_in_them_alone(self):
+        found = findings.own_outputs([evaluated("with", 0.25), evaluated("without", 0.25, own_output=False)])
+        self.assertEqual(len(found), 1)
+        self.assertIn("`without` → `with`", found[0])
+
+    def test_numbers_keep_three_digits(self):
+        self.assertEqual([markdown.number(x) for x in (1234.5, 99.94, 3.14159, 0.01234, None)], ["1,234", "99.9", "3.14", "0.012", "–"])
+
+
+class PageTest(unittest.TestCase):
+    def test_a_page_without_results_says_so_and_how_to_get_them(self):
+        with tempfile.TemporaryDirectory() as folder:
+            none = Path(folder)
+            text = Report(none / "report.md", none, none / "limits.json", none, none, "full").text()
+        self.assertIn("Not measured yet: `tools/report.sh`", text)
+        self.assertNotIn("None", text)
+
+    def test_the_page_is_a_function_of_its_results(self):
+        with tempfile.TemporaryDirectory() as folder:
+            results = Path(folder)
+            rows = [line("vanilla", "exact", 1, 20, prompt=128, new=2048), line("photon", "recgen", 1, 90, prompt=128, new=2048, cache=500)]
+            (results / "compare.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            limits = ROOT / "docs/results/limits.json"
+            texts = [Report(results / "r.md", results, limits, results, results, "full").text() for _ in range(2)]
+        self.assertEqual(*texts)
+        self.assertIn("RecGen's TPM over vanilla's is 45.0 at batch 1", texts[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
