@@ -9,8 +9,8 @@ use crate::error::Result;
 
 /// Values in memory: 1 GiB, beyond any last-level cache, so that a part read again has long been evicted.
 const VALUES: usize = 1 << 28;
-/// Parts timed one by one, 32 MiB each, twice over. The fastest counts: a limit is what is possible, and a part is
-/// short enough that some escape whatever else the machine is doing.
+/// Parts timed one by one, 32 MiB each, twice over, in two orders by turns. The fastest counts: a limit is what is possible, and a
+/// part is short enough that some escape whatever else the machine is doing.
 const PARTS: usize = 32;
 /// FMA measurements, of which the fastest counts.
 const PASSES: usize = 8;
@@ -41,7 +41,8 @@ pub fn read_bandwidth(threads: usize) -> Result<f64> {
             let part = &values[i % PARTS * 64 * piece..][..64 * piece];
             let start = Instant::now();
             threads.share(64, usize::MAX / 8, |range| {
-                std::hint::black_box(sum(isa, &part[range.start * piece..range.end * piece]));
+                let part = &part[range.start * piece..range.end * piece];
+                std::hint::black_box(if (i + i / PARTS) % 2 == 0 { sum8(isa, part) } else { sum4(isa, part) });
             });
             start.elapsed().as_secs_f64()
         })
@@ -72,20 +73,34 @@ pub fn fma_peak(threads: usize) -> Result<f64> {
 }
 
 entry! {
-    fn sum(x: &[f32]) -> f32 = sum_any
+    fn sum8(x: &[f32]) -> f32 = sum8_any
 }
 
-/// Eight streams side by side, each prefetched 512 bytes ahead: one stream, a page after the other, gives one core of a Xeon
-/// 10 GB/s, this 17 to 20.
+entry! {
+    fn sum4(x: &[f32]) -> f32 = sum4_any
+}
+
 #[inline(always)]
-fn sum_any<S: Simd>(s: S, x: &[f32]) -> f32 {
+fn sum8_any<S: Simd>(s: S, x: &[f32]) -> f32 {
+    sum::<S, 8, 512>(s, x)
+}
+
+#[inline(always)]
+fn sum4_any<S: Simd>(s: S, x: &[f32]) -> f32 {
+    sum::<S, 4, 2048>(s, x)
+}
+
+/// `STREAMS` streams side by side, each prefetched `AHEAD` bytes ahead: one stream, a page after the other, gives one core of a
+/// Xeon 10 GB/s, eight of them 17 to 20.
+#[inline(always)]
+fn sum<S: Simd, const STREAMS: usize, const AHEAD: usize>(s: S, x: &[f32]) -> f32 {
     const STREAM: usize = 16 * 1024;
-    let mut sums = [s.zero(); 8];
-    for block in x.chunks_exact(8 * STREAM) {
+    let mut sums = [s.zero(); STREAMS];
+    for block in x.chunks_exact(STREAMS * STREAM) {
         for at in (0..STREAM).step_by(LANES) {
             for (j, sum) in sums.iter_mut().enumerate() {
                 let line = &block[j * STREAM + at..];
-                s.prefetch::<false>(line.as_ptr().wrapping_add(128).cast());
+                s.prefetch::<false>(line.as_ptr().cast::<u8>().wrapping_add(AHEAD));
                 // SAFETY: `at + 16 ≤ STREAM` values of stream `j`.
                 *sum = s.add(*sum, unsafe { s.load_first(line.as_ptr(), LANES) });
             }
