@@ -67,8 +67,8 @@ The paper is {self.paper['title']} ({self.paper['url']}). Its numbers are shown 
         for case in self.plan.cases:
             part = f"### {case.name}: {case.prompt} + {case.new} tokens\n\n{throughput.case(self.rows, self.plan, case.name, self.paper)}"
             if case.middle and any(c == case.name and not row.whole for (c, _, _), row in self.rows.items()):
-                part += (f"\n\nFrom a batch of {case.middle_from} on, the {case.middle} new tokens in the middle are generated, whose mean context is that of all; cache "
-                         "and peak are those at the end.")
+                part += (f"\n\nFrom a batch of {case.middle_from} on, the {case.middle} new tokens in the middle are generated, whose mean context is that of all. "
+                         "The cache is that at the end nevertheless, and the peak is larger than this run's by what the cache still grows.")
             parts.append(part)
         parts.append(f"### Each at its best batch\n\n{throughput.highest(self.rows, self.plan)}\n\nA batch is left out where the one before gained less "
                      f"than {100 * self.plan.gain:.0f} % in tokens a second.")
@@ -84,9 +84,9 @@ The paper is {self.paper['title']} ({self.paper['url']}). Its numbers are shown 
             return f"Not measured yet: `{self.command()}` measures it."
         return f"""The ratio of TPM is that of cache bytes times that of throughput. Cache bytes follow from the shapes. Of throughput, bytes read and FLOPs are counted while
 the model runs: weight matrices once an operation, cached keys and values once a pass. With the machine's read bandwidth and FMA peak they bound the time of a
-token from below, and the ratio of these bounds is what the counts predict. How near each model comes to its own bound is the rest: what is lost to
-launches, small products, attention and imperfect overlap. Above 100 % caches outside DRAM help, or the peak is not the limit that was taken
-for it.
+token from below, and the ratio of these bounds is what the counts predict. How near each model comes to its own bound is the rest: what activations, small
+products, synchronisation and imperfect overlap of reading and computing cost. Above 100 % a processor cache helps, or instructions are faster than the
+f32 FMA whose peak was measured.
 
 {throughput.factors(self.rows, self.plan)}"""
 
@@ -181,7 +181,7 @@ byte beyond the same model's exact mode, differences window by window:
 
 HOW = """```sh
 tools/report.sh --quick          # everything once, small: trains, evaluates, measures, writes target/report/quick
-tools/report.sh                  # everything in full, onto this page: some two hours on two cores, of which the throughput wants a quiet machine
+tools/report.sh                  # everything in full, onto this page: one to two hours on two cores, the last 25 minutes on a quiet machine
 tools/report.sh --only-write     # this page and its figures out of the committed results
 tools/report.sh --only-write --check    # whether it is what they make
 ```

@@ -160,7 +160,8 @@ class QualityTest(unittest.TestCase):
         self.assertIn("`without` → `with`", found[0])
 
     def test_numbers_keep_three_digits(self):
-        self.assertEqual([markdown.number(x) for x in (1234.5, 99.94, 3.14159, 0.01234, None)], ["1,234", "99.9", "3.14", "0.012", "–"])
+        self.assertEqual([markdown.number(x) for x in (1234.5, 99.97, 3.14159, 0.0012345, 0, None)],
+                         ["1,234", "100", "3.14", "0.00123", "0", "–"])
 
 
 class PageTest(unittest.TestCase):
