@@ -25,6 +25,7 @@ from mode_loss import ModeLoss, cuts, hidden_states
 from score import load, recgen, teacher_forced
 from test_photon import models, text
 from tokenizer import train as train_tokenizer
+from train import Optimisers
 from vanilla import Vanilla, VanillaConfig, build
 
 GRID = Grid.load()
@@ -127,6 +128,18 @@ class Flops(unittest.TestCase):
             both = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(op))
             with self.subTest(name):
                 self.assertAlmostEqual(both / forward, 3, delta=0.01)
+
+
+    def test_the_optimiser_s_products_are_those_that_pytorch_counts(self):
+        for name in ("vanilla", "block4", "photon44", "photon22"):
+            run = GRID.run(name)
+            model = build(run.model)
+            for p in model.parameters():
+                p.grad = torch.ones_like(p)
+            with FlopCounterMode(display=False) as counter:
+                Optimisers(model, GRID.raw).step(1.0)
+            with self.subTest(name):
+                self.assertEqual(counter.get_total_flops(), flops.optimiser_step(run.model))
 
 
 class Flat(unittest.TestCase):
