@@ -302,6 +302,15 @@ class Runs(unittest.TestCase):
             tensors = [(work / "test" / "photon44" / "model" / "model.safetensors").read_bytes() for work in works]
             self.assertEqual(*tensors)
 
+    def test_a_finished_run_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            work = self.work(folder)
+            Trainer(self.grid(), "block4", "test", work).train(4)
+            files = {p: p.read_bytes() for p in (work / "test" / "block4").rglob("*") if p.is_file()}
+            self.assertIn(work / "test" / "block4" / "model" / "config.json", files)
+            Trainer(self.grid(), "block4", "test", work).train(4)
+            self.assertEqual({p: p.read_bytes() for p in files}, files)
+
     def test_a_log_is_cut_back_to_the_checkpoint(self):
         """Killed behind a checkpoint, a run writes the lines since then once more, not twice."""
         with tempfile.TemporaryDirectory() as folder:
