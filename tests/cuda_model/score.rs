@@ -1,5 +1,6 @@
 //! `score` in all modes.
 
+use photon_kernels::generate::ScoreRequest;
 use photon_kernels::reference::Reference;
 use rand::RngExt;
 
@@ -44,6 +45,26 @@ fn texts_of_no_token_one_token_and_around_a_meta_context_are_scored_to_the_last_
                 let part = model.engine.score(&tokens[..len], mode, 0, &mut |_, _| ()).expect("a score");
                 // Nothing after a token has any say in its score, and nothing beside it in its bits.
                 assert_eq!(part, whole[..len], "model {number} {mode} {len} tokens");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_text_gets_the_same_bits_whatever_shares_its_batch() {
+    for number in numbers().filter(|number| number % 5 == 1) {
+        let mut model = model(number);
+        let c = model.stride();
+        let config = model.checkpoint.config();
+        let texts = [c + 1, 0, 3 * c, 1, 2 * c].map(|len| text(&mut model.rng, config, len));
+        let requests =
+            texts.each_ref().map(|tokens| ScoreRequest { tokens, prompt: tokens.len() / 2 / c * c });
+        for &mode in model.modes() {
+            let together = model.engine.score_batch(&requests, mode, &mut |_, _| ()).expect("scores");
+            for (request, together) in requests.iter().zip(together) {
+                let ScoreRequest { tokens, prompt } = *request;
+                let alone = model.engine.score(tokens, mode, prompt, &mut |_, _| ()).expect("a score");
+                assert_eq!(together, alone, "model {number} {mode} {} tokens, {prompt} given", tokens.len());
             }
         }
     }

@@ -185,17 +185,18 @@ fn highest(values: impl Iterator<Item = f64>) -> usize {
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Report { task, questions, chance, cut_contexts, .. } = self;
-        writeln!(f, "{task}: {questions} questions, chance {:.2} %", chance * 100.0)?;
+        writeln!(f, "{task}: {questions} questions")?;
         if *cut_contexts > 0 {
             writeln!(
                 f,
                 "{cut_contexts} contexts were cut on the left to the model's max_position_embeddings"
             )?;
         }
-        writeln!(f, "{:18} {:24} accuracy %", "mode", "normalised accuracy %")?;
+        writeln!(f, "{:18} {:24} {:24} chance %", "mode", "normalised accuracy %", "accuracy %")?;
         let percent = |estimate: Estimate| estimate.map(|share| share * 100.0).show(2);
         for Line { mode, accuracy_norm, accuracy } in &self.modes {
-            writeln!(f, "{mode:18} {:24} {}", percent(*accuracy_norm), percent(*accuracy))?;
+            let (normalised, plain, chance) = (percent(*accuracy_norm), percent(*accuracy), chance * 100.0);
+            writeln!(f, "{mode:18} {normalised:24} {plain:24} {chance:.2}")?;
         }
         Ok(())
     }
