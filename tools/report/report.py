@@ -43,7 +43,7 @@ class Report:
         if not kinds:
             return ""
         file = Path(os.path.relpath(self.figures / name, self.out.parent))
-        return f"\n[![{text}]({file.with_suffix('.png').as_posix()})]({file.with_suffix(kinds[0]).as_posix()})\n"
+        return f"\n[![{text}]({file.with_suffix('.png').as_posix()})]({file.with_suffix(kinds[0]).as_posix()})\n\n{text}.\n"
 
     def compared(self) -> str:
         lengths = "; ".join(f"**{case.name}** {case.prompt} + {case.new}" for case in self.plan.cases)
@@ -116,15 +116,13 @@ Cache of a sequence at the paper's lengths:
 same. Intervals are 95 %, over windows.
 
 {likelihood.text(self.quality)}
-{self.picture('pareto-bits', 'Throughput per memory against held-out bits per byte')}
-Throughput per memory of the 600M model against the likelihood of the small trained model of the same architecture and mode.
-
+{self.picture('pareto-bits', 'Throughput per memory of the 600M model against the likelihood of the small trained model of the same architecture and mode')}
 ### Accuracy
 
 {self.quality[0]['tasks'][0]['questions']} questions of each task, zero-shot, by likelihood per character, with 95 % intervals.
 
 {likelihood.accuracy(self.quality)}
-{self.picture('pareto-accuracy', 'Throughput per memory against accuracy')}"""
+{self.picture('pareto-accuracy', 'Throughput per memory of the 600M model against the accuracy of the small trained model')}"""
 
     def refresh(self) -> str:
         if not self.quality:
@@ -133,7 +131,7 @@ Throughput per memory of the 600M model against the likelihood of the small trai
 byte beyond the same model's exact mode, differences window by window:
 
 {likelihood.refresh(self.quality)}
-{self.picture('refresh', 'Cost of RecGen by refresh')}"""
+{self.picture('refresh', 'What RecGen costs by refresh, runs of two levels')}"""
 
     def training(self) -> str:
         if not self.starts:
