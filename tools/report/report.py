@@ -91,9 +91,14 @@ f32 FMA whose peak was measured.
 {throughput.factors(self.rows, self.plan)}"""
 
     def against_peers(self) -> str:
-        if not self.peers or not self.rows:
+        if not self.peers:
             return "Not measured yet."
-        return throughput.peers(self.peers, self.rows, self.plan)
+        versions = {f"{r['engine']} {r['version']}" for r in self.peers if r.get("version")}
+        return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, measured in turns in a run of its own; `photon` is this repository. RecGen was not
+in that run: its ratio to our vanilla above is divided by how much faster the peer is than ours, at the mean context of {self.plan.cases[0].name} between the two measured. The
+cache of a sequence is taken to be the same in all.
+
+{throughput.peers(self.peers, self.rows, self.plan)}"""
 
     def gpu(self) -> str:
         if not self.limits:
