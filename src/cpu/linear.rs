@@ -3,10 +3,12 @@
 
 use std::ops::Range;
 
+use super::arithmetic;
 use super::math;
 use super::memory::Aligned;
 use super::pack::Packed;
-use super::product::{self, Product, Rows, Then};
+use super::product::{self, Activations, Product, Rows, Then};
+use super::quantize::Int8;
 use super::simd::Isa;
 use super::threads::{Shared, Threads};
 use crate::backend::{LinearSpec, RowMap};
@@ -19,6 +21,7 @@ pub struct CpuLinear {
     norm: Option<(Vec<f32>, f32)>,
     blocks: Vec<Block>,
     bias: Option<Vec<f32>>,
+    activations: Activations,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
 }
@@ -27,6 +30,7 @@ pub struct CpuLinear {
 enum Block {
     F32(Packed<f32>),
     Bf16(Packed<u16>),
+    Int8(Int8),
 }
 
 impl Block {
@@ -34,6 +38,16 @@ impl Block {
         match self {
             Block::F32(packed) => packed.outputs(),
             Block::Bf16(packed) => packed.outputs(),
+            Block::Int8(matrix) => matrix.values.outputs(),
+        }
+    }
+
+    /// Bytes of one weight.
+    fn element(&self) -> usize {
+        match self {
+            Block::F32(_) => 4,
+            Block::Bf16(_) => 2,
+            Block::Int8(_) => 1,
         }
     }
 }
@@ -93,9 +107,11 @@ impl Matrix {
     }
 
     /// A copy in the kernel's order.
-    fn packed(&self, threads: &Threads) -> Result<Block> {
+    fn packed(&self, threads: &Threads, int8: bool) -> Result<Block> {
         let bytes = self.tensor.bytes();
-        Ok(if self.narrow {
+        Ok(if int8 {
+            Block::Int8(Int8::new(threads, self)?)
+        } else if self.narrow {
             Block::Bf16(Packed::new(threads, bytemuck::cast_slice(bytes), self.rows, self.columns)?)
         } else {
             Block::F32(Packed::new(threads, bytemuck::cast_slice(bytes), self.rows, self.columns)?)
@@ -131,7 +147,13 @@ pub(crate) fn vector(tensor: &Tensor, len: Option<usize>) -> Result<Vec<f32>> {
 }
 
 impl CpuLinear {
-    pub(crate) fn new(spec: LinearSpec<'_>, dtype: Dtype, threads: &Threads) -> Result<Self> {
+    pub(crate) fn new(
+        spec: LinearSpec<'_>,
+        dtype: Dtype,
+        int8: bool,
+        isa: Isa,
+        threads: &Threads,
+    ) -> Result<Self> {
         let Some(first) = spec.weights.first() else {
             return Err(Error::argument("weights is empty; a linear map needs at least one matrix"));
         };
@@ -146,7 +168,7 @@ impl CpuLinear {
                 inputs,
                 &format!("that of {}", first.name()),
             )?;
-            blocks.push(matrix.packed(threads)?);
+            blocks.push(matrix.packed(threads, int8)?);
         }
         let inputs = inputs.unwrap_or(0);
         let outputs = blocks.iter().map(Block::outputs).sum();
@@ -158,18 +180,23 @@ impl CpuLinear {
             Some(bias) => Some(vector(bias, Some(outputs))?),
             None => None,
         };
-        Ok(CpuLinear { norm, blocks, bias, inputs, outputs })
+        // f32 models keep their activations: there the sums are compared bit by bit with those of other machines.
+        let rounds = isa == Isa::Avx512Bf16 && dtype == Dtype::Bf16;
+        let activations = if rounds { Activations::Bf16 } else { Activations::F32 };
+        Ok(CpuLinear { norm, blocks, bias, activations, inputs, outputs })
     }
 
-    /// Bytes of one row of weights.
-    fn row_bytes(&self) -> usize {
-        self.inputs * if matches!(self.blocks[0], Block::Bf16(_)) { 2 } else { 4 }
+    /// Bytes of the matrices, factors of outputs included.
+    pub(crate) fn bytes(&self) -> usize {
+        let weights = self.inputs * self.outputs * self.blocks[0].element();
+        weights + if let Block::Int8(_) = self.blocks[0] { self.outputs * size_of::<f32>() } else { 0 }
     }
 
     /// A guess, in nanoseconds of one thread, at what `rows` rows of all `outputs` cost.
     pub(crate) fn cost(&self, rows: usize) -> usize {
-        let read = self.outputs * self.row_bytes() / 10;
-        let compute = self.outputs * self.inputs / 40 * rows;
+        let read = self.bytes() / 10;
+        let per_ns = if self.activations == Activations::Bf16 { 100 } else { 40 };
+        let compute = self.outputs * self.inputs / per_ns * rows;
         read.max(compute)
     }
 
@@ -185,10 +212,11 @@ impl CpuLinear {
     ) -> Result<Rows<'a>> {
         let width = self.inputs;
         let k = width.next_multiple_of(2);
-        if self.norm.is_none() && width == k && count == 1 {
-            return Ok(Rows { values: &x[from.at(0) * width..][..width], count, k });
+        let kind = self.activations;
+        if self.norm.is_none() && width == k && count == 1 && kind == Activations::F32 {
+            return Ok(Rows { values: &x[from.at(0) * width..][..width], kind, count, k });
         }
-        let values = scratch.at_least(count * k)?;
+        let values = scratch.at_least(count * k / kind.per_value())?;
         let shared = Shared::new(values);
         let block = product::block(k);
         threads.share(count, count * width / 2, |range| {
@@ -198,8 +226,14 @@ impl CpuLinear {
                 for at in (0..k).step_by(block) {
                     let len = block.min(k - at);
                     let end = width.min(at + len);
+                    let per = kind.per_value();
                     // SAFETY: row `i` of the block at `at`; rows do not overlap, and each belongs to one range.
-                    let out = unsafe { shared.slice(at * count + i * len, len) };
+                    let out = unsafe { shared.slice((at * count + i * len) / per, len / per) };
+                    if kind == Activations::Bf16 {
+                        let norm = norm.map(|(gain, scale)| (scale, &gain[at..end]));
+                        arithmetic::round(isa, &row[at..end], norm, bytemuck::cast_slice_mut(out));
+                        continue;
+                    }
                     let (out, padding) = out.split_at_mut(end - at);
                     match norm {
                         Some((gain, scale)) => math::scale(isa, &row[at..end], scale, &gain[at..end], out),
@@ -209,7 +243,7 @@ impl CpuLinear {
                 }
             }
         });
-        Ok(Rows { values, count, k })
+        Ok(Rows { values, kind, count, k })
     }
 
     /// Calls `work` on rectangles (rows, columns) that cover `rows × columns`, where a column costs `1 / columns` of
@@ -269,10 +303,28 @@ impl CpuLinear {
                 unsafe {
                     match block {
                         Block::F32(w) => {
-                            product::run(isa, &Product { x: *x, row, w, from, to, bias, offsets, then }, out);
+                            let scales = None;
+                            product::run(
+                                isa,
+                                &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
+                                out,
+                            );
                         }
                         Block::Bf16(w) => {
-                            product::run(isa, &Product { x: *x, row, w, from, to, bias, offsets, then }, out);
+                            let scales = None;
+                            product::run(
+                                isa,
+                                &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
+                                out,
+                            );
+                        }
+                        Block::Int8(Int8 { values: w, scales }) => {
+                            let scales = Some(&scales[..]);
+                            product::run(
+                                isa,
+                                &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
+                                out,
+                            );
                         }
                     }
                 }

@@ -17,6 +17,7 @@ pub(crate) struct Aligned<T> {
 pub(crate) trait Plain: Copy + Send + Sync {}
 impl Plain for f32 {}
 impl Plain for u16 {}
+impl Plain for i8 {}
 
 // SAFETY: the value owns its memory like a `Vec<T>`, and `T` is `Send`.
 unsafe impl<T: Plain> Send for Aligned<T> {}

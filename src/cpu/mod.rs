@@ -2,8 +2,10 @@
 //!
 //! Activations are `f32`. Weights and cached keys and values are `f32` or bfloat16. Matrices are copied once, into the
 //! order in which the kernel reads them; embedding tables are used where they lie, in the mapped file. Results do not depend on the number of threads, nor on
-//! how many rows share a call, and AVX-512 and AVX2 give the same bits.
+//! how many rows share a call, and AVX-512 and AVX2 give the same bits. With AVX-512 BF16 the activations that meet bfloat16 or
+//! int8 weights are rounded to bfloat16 ([`Isa::Avx512Bf16`]), as on a GPU.
 
+mod arithmetic;
 mod attention;
 mod cache;
 mod dots;
@@ -14,6 +16,7 @@ mod memory;
 mod ops;
 mod pack;
 mod product;
+mod quantize;
 mod rope;
 mod simd;
 mod stack;
@@ -39,6 +42,9 @@ use threads::Threads;
 pub struct CpuOptions {
     /// How weights, keys and values are kept: [`Dtype::F32`] or [`Dtype::Bf16`].
     pub dtype: Dtype,
+    /// Whether matrices are kept as int8 instead, with a factor for each output: half the bytes of bfloat16, each weight
+    /// off by up to 1/254 of the greatest of its row. Tables, norms, biases, keys and values stay as `dtype` says.
+    pub int8: bool,
     /// Threads; as many as the machine has if not given.
     pub threads: Option<usize>,
     /// Instruction set; the fastest that the machine has if not given.
@@ -47,13 +53,14 @@ pub struct CpuOptions {
 
 impl Default for CpuOptions {
     fn default() -> Self {
-        CpuOptions { dtype: Dtype::Bf16, threads: None, isa: None }
+        CpuOptions { dtype: Dtype::Bf16, int8: false, threads: None, isa: None }
     }
 }
 
 /// PHOTON's operations on the CPU.
 pub struct CpuBackend {
     dtype: Dtype,
+    int8: bool,
     isa: Isa,
     threads: Threads,
     ropes: Ropes,
@@ -96,6 +103,7 @@ impl CpuBackend {
         }
         Ok(CpuBackend {
             dtype: options.dtype,
+            int8: options.int8,
             isa,
             threads: Threads::new(options.threads)?,
             ropes: Ropes::new(),
@@ -114,6 +122,11 @@ impl CpuBackend {
     /// The threads in use.
     pub fn threads(&self) -> usize {
         self.threads.count()
+    }
+
+    /// Whether matrices are kept as int8.
+    pub fn int8(&self) -> bool {
+        self.int8
     }
 
     /// How weights, keys and values are kept.

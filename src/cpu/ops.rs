@@ -73,7 +73,7 @@ impl Backend for CpuBackend {
     type Local = CpuLocal;
 
     fn linear(&self, spec: LinearSpec<'_>) -> Result<CpuLinear> {
-        CpuLinear::new(spec, self.dtype, &self.threads)
+        CpuLinear::new(spec, self.dtype, self.int8, self.isa, &self.threads)
     }
 
     fn table(&self, weight: &Tensor) -> Result<CpuTable> {
@@ -390,10 +390,6 @@ impl Backend for CpuBackend {
                 },
             )
         })
-    }
-
-    fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.threads.enter(work)
     }
 }
 

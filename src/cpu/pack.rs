@@ -9,8 +9,10 @@
 //! many rows share the call. A kernel that reads several panels side by side reads as many streams, which one core needs: of
 //! one stream it gets 10 GB/s, of four or more 16 (measured on a Xeon of the Sapphire Rapids generation).
 
+use super::arithmetic::Widen;
 use super::memory::{Aligned, Plain};
-use super::simd::{LANES, Simd};
+use super::product::{self, Product};
+use super::simd::{Isa, LANES};
 use super::threads::{Shared, Threads};
 use crate::error::Result;
 
@@ -18,17 +20,14 @@ use crate::error::Result;
 pub(crate) const PAIR: usize = 2 * LANES;
 
 /// How a packed matrix stores its values.
-pub(crate) trait Packable: Plain + 'static {
+pub(crate) trait Packable: Plain + Widen + 'static {
     const ZERO: Self;
 
     /// Where the value of output `lane` for the first (0) or second (1) input of a pair lies.
     fn place(lane: usize, second: usize) -> usize;
 
-    /// The 16 outputs' weights for both inputs of a pair, widened.
-    ///
-    /// # Safety
-    /// [`PAIR`] values must be readable at `p`.
-    unsafe fn pair<S: Simd>(s: S, p: *const Self) -> (S::V, S::V);
+    /// Runs the kernel on activations in bfloat16.
+    fn dots(isa: Isa, p: &Product<'_, Self>, out: *mut f32);
 }
 
 impl Packable for f32 {
@@ -39,10 +38,8 @@ impl Packable for f32 {
         second * LANES + lane
     }
 
-    #[inline(always)]
-    unsafe fn pair<S: Simd>(s: S, p: *const f32) -> (S::V, S::V) {
-        // SAFETY: the caller vouches for 32 values; an array of f32 has the alignment of f32.
-        unsafe { (s.load(&*p.cast::<[f32; LANES]>()), s.load(&*p.add(LANES).cast::<[f32; LANES]>())) }
+    fn dots(_: Isa, _: &Product<'_, f32>, _: *mut f32) {
+        unreachable!("activations stay f32 where weights are");
     }
 }
 
@@ -54,10 +51,21 @@ impl Packable for u16 {
         2 * lane + second
     }
 
+    fn dots(isa: Isa, p: &Product<'_, u16>, out: *mut f32) {
+        product::dots(isa, p, out);
+    }
+}
+
+impl Packable for i8 {
+    const ZERO: i8 = 0;
+
     #[inline(always)]
-    unsafe fn pair<S: Simd>(s: S, p: *const u16) -> (S::V, S::V) {
-        // SAFETY: the caller vouches for 32 values.
-        unsafe { s.load_bf16_pairs(p) }
+    fn place(lane: usize, second: usize) -> usize {
+        2 * lane + second
+    }
+
+    fn dots(isa: Isa, p: &Product<'_, i8>, out: *mut f32) {
+        product::dots(isa, p, out);
     }
 }
 

@@ -33,11 +33,10 @@ impl CpuBackend {
 
     /// A matrix read once and applied to `n` rows.
     pub(super) fn count_linear(&self, linear: &CpuLinear, n: usize) {
-        let weights = linear.inputs * linear.outputs;
-        self.count(weights * self.element(), 2 * n * weights);
+        self.count(linear.bytes(), 2 * n * linear.inputs * linear.outputs);
     }
 
-    /// Bytes of a stored weight, key or value.
+    /// Bytes of a stored key or value.
     pub(super) fn element(&self) -> usize {
         if self.dtype == Dtype::Bf16 { 2 } else { 4 }
     }

@@ -1,9 +1,11 @@
 //! The arguments of the command line. Other tools call these forms: their names do not change.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use photon_kernels::checkpoint::Dtype;
+use photon_kernels::cpu::Isa;
 use photon_kernels::presets::preset;
 use photon_kernels::sampling::Sampling;
 use photon_kernels::{Config, Error, Result};
@@ -58,6 +60,47 @@ pub enum Storage {
     Bf16,
     /// cuda only
     F16,
+    /// cpu only: matrices as int8 with a factor for each output, the rest as bf16
+    Int8,
+}
+
+/// What the CPU's kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InstructionSet {
+    Portable,
+    Avx2,
+    Avx512,
+    /// AVX-512 with BF16: activations are rounded to bf16 where they meet bf16 or int8 weights
+    Avx512Bf16,
+}
+
+impl From<InstructionSet> for Isa {
+    fn from(set: InstructionSet) -> Self {
+        match set {
+            InstructionSet::Portable => Isa::Portable,
+            InstructionSet::Avx2 => Isa::Avx2,
+            InstructionSet::Avx512 => Isa::Avx512,
+            InstructionSet::Avx512Bf16 => Isa::Avx512Bf16,
+        }
+    }
+}
+
+impl Storage {
+    /// Whether a GPU cannot have it.
+    pub fn on_cpu_only(self) -> bool {
+        matches!(self, Storage::F32 | Storage::Int8)
+    }
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Storage::F32 => "f32",
+            Storage::Bf16 => "bf16",
+            Storage::F16 => "f16",
+            Storage::Int8 => "int8",
+        })
+    }
 }
 
 impl From<Storage> for Dtype {
@@ -66,6 +109,8 @@ impl From<Storage> for Dtype {
             Storage::F32 => Dtype::F32,
             Storage::Bf16 => Dtype::Bf16,
             Storage::F16 => Dtype::F16,
+            // What the matrices are not.
+            Storage::Int8 => Dtype::Bf16,
         }
     }
 }
@@ -296,6 +341,9 @@ pub struct BenchArgs {
     /// cpu only: threads [default: one per core]
     #[arg(long, value_name = "T", value_parser = within::<1, 1024>)]
     pub threads: Option<usize>,
+    /// cpu only: instruction set [default: the fastest that the machine has]
+    #[arg(long, value_enum)]
+    pub isa: Option<InstructionSet>,
     /// Print one JSON object instead of a summary
     #[arg(long)]
     pub json: bool,

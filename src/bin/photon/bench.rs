@@ -68,7 +68,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
     let mode = engine::mode(mode, args.refresh)?.settle(&config)?;
-    let gpu = engine::on_gpu(args.device, args.dtype != args::Storage::F32 && args.threads.is_none())?;
+    let gpu = engine::on_gpu(args.device, !args.dtype.on_cpu_only() && args.threads.is_none())?;
     #[cfg(feature = "cuda")]
     if gpu {
         return on_cuda(args, &config, mode);
@@ -82,12 +82,21 @@ fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
         return Err(Error::argument("--simulated belongs to --device cuda; leave it out on the CPU"));
     }
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
-    let weight_bytes = weight_bytes(&checkpoint);
-    measure(args, mode, &engine::on_cpu(checkpoint, Some(args.dtype), args.threads)?, weight_bytes, "wall")
+    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
+    measure(
+        args,
+        mode,
+        &engine::on_cpu(checkpoint, Some(args.dtype), args.threads, args.isa.map(Into::into))?,
+        weight_bytes,
+        "wall",
+    )
 }
 
 #[cfg(feature = "cuda")]
 fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
+    if let Some(isa) = args.isa {
+        return Err(Error::argument(format!("--isa {isa:?} belongs to --device cpu; leave it out")));
+    }
     if let Some(threads) = args.threads {
         return Err(Error::argument(format!("--threads {threads} belongs to --device cpu; leave it out")));
     }
@@ -101,14 +110,22 @@ fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
         )));
     }
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
-    let weight_bytes = weight_bytes(&checkpoint);
+    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
     let engine = Engine::new(backend, &checkpoint)?;
     drop(checkpoint);
     measure(args, mode, &engine, weight_bytes, if simulated { SIMULATED } else { "wall" })
 }
 
-fn weight_bytes(checkpoint: &Checkpoint) -> usize {
-    checkpoint.tensors().map(|tensor| tensor.bytes().len()).sum()
+/// Bytes of the weights as they are kept; as int8, those of every matrix that is not a table, with a factor for each output.
+fn weight_bytes(checkpoint: &Checkpoint, dtype: args::Storage) -> usize {
+    let int8 = dtype == args::Storage::Int8;
+    let bytes = |tensor: &photon_kernels::checkpoint::Tensor| match tensor.shape() {
+        &[outputs, inputs] if int8 && !tensor.name().contains("embed_tokens") => {
+            outputs * (inputs + size_of::<f32>())
+        }
+        _ => tensor.bytes().len(),
+    };
+    checkpoint.tensors().map(bytes).sum()
 }
 
 fn measure<B: Instruments>(
@@ -181,7 +198,7 @@ fn measure<B: Instruments>(
         flops,
         preset: args.shape()?.0,
         mode: mode.to_string(),
-        dtype: photon_kernels::checkpoint::Dtype::from(args.dtype).to_string(),
+        dtype: args.dtype.to_string(),
         batch: args.batch,
         prompt_tokens: prompt,
         new_tokens: new,

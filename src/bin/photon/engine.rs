@@ -6,7 +6,7 @@ use photon_kernels::Error;
 use photon_kernels::Result;
 use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
-use photon_kernels::cpu::{CpuBackend, CpuOptions};
+use photon_kernels::cpu::{CpuBackend, CpuOptions, Isa};
 #[cfg(feature = "cuda")]
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Engine, Mode};
@@ -26,13 +26,13 @@ pub fn run(
     dtype: Option<args::Storage>,
     job: impl Job,
 ) -> Result<()> {
-    let gpu = on_gpu(device, dtype != Some(args::Storage::F32))?;
+    let gpu = on_gpu(device, !dtype.is_some_and(args::Storage::on_cpu_only))?;
     #[cfg(feature = "cuda")]
     if gpu {
         return job.run(&on_cuda(checkpoint, dtype)?);
     }
     debug_assert!(!gpu, "a GPU in a program without CUDA");
-    job.run(&on_cpu(checkpoint, dtype, None)?)
+    job.run(&on_cpu(checkpoint, dtype, None, None)?)
 }
 
 /// Whether a device means the GPU; `auto` does where there is one and the other arguments leave it `possible`.
@@ -61,15 +61,22 @@ pub fn on_cpu(
     checkpoint: Checkpoint,
     dtype: Option<args::Storage>,
     threads: Option<usize>,
+    isa: Option<Isa>,
 ) -> Result<Engine<CpuBackend>> {
     let stored = if checkpoint.dtype() == Dtype::Bf16 { Dtype::Bf16 } else { Dtype::F32 };
+    let int8 = dtype == Some(args::Storage::Int8);
     let dtype = dtype.map_or(stored, Dtype::from);
-    Engine::new(CpuBackend::new(CpuOptions { dtype, threads, isa: None })?, &checkpoint)
+    Engine::new(CpuBackend::new(CpuOptions { dtype, int8, threads, isa })?, &checkpoint)
 }
 
 /// An engine on the GPU.
 #[cfg(feature = "cuda")]
 pub fn on_cuda(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CudaBackend>> {
+    if dtype == Some(args::Storage::Int8) {
+        return Err(photon_kernels::Error::argument(
+            "--dtype int8 belongs to --device cpu; use bf16 or f16 on a GPU",
+        ));
+    }
     let stored = if checkpoint.dtype() == Dtype::F16 { Dtype::F16 } else { Dtype::Bf16 };
     let dtype = dtype.map_or(stored, Dtype::from);
     Engine::new(CudaBackend::new(CudaOptions { dtype, ..CudaOptions::default() })?, &checkpoint)

@@ -106,6 +106,19 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8_pairs(self, p: *const i8) -> (Pair, Pair) {
+        // SAFETY: as above; the caller vouches for 32 values.
+        unsafe {
+            let half = |at: usize| {
+                let both = _mm256_cvtepi16_epi32(_mm_loadu_si128(p.add(at).cast()));
+                let even = _mm256_srai_epi32::<24>(_mm256_slli_epi32::<24>(both));
+                (_mm256_cvtepi32_ps(even), _mm256_cvtepi32_ps(_mm256_srai_epi32::<8>(both)))
+            };
+            let (low, high) = (half(0), half(LANES));
+            ((low.0, high.0), (low.1, high.1))
+        }
+    }
+    #[inline(always)]
     fn shift_into_exponent(self, v: Pair) -> Pair {
         // SAFETY: `self` proves that the machine has the instructions.
         unsafe {

@@ -34,7 +34,7 @@ impl Simd for Avx512 {
     const LOW: (usize, usize) = (6, 4);
     const HIGH: (usize, usize) = (8, 3);
     // 32 registers: the sums, two weights a panel and one activation.
-    const WIDTHS: &'static [usize] = &[8, 8, 4, 4, 4, 3, 3, 3, 2, 2, 2, 2];
+    const WIDTHS: &'static [usize] = &[4, 4, 4, 4, 4, 3, 3, 3, 2, 2, 2, 2];
 
     ops! {
         fma(a, b, c) = _mm512_fmadd_ps;
@@ -88,6 +88,15 @@ impl Simd for Avx512 {
             let both = _mm512_loadu_si512(p.cast());
             let odd = _mm512_and_si512(both, _mm512_set1_epi32(0xffff_0000_u32 as i32));
             (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(both)), _mm512_castsi512_ps(odd))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i8_pairs(self, p: *const i8) -> (__m512, __m512) {
+        // SAFETY: as above; the caller vouches for 32 values.
+        unsafe {
+            let both = _mm512_cvtepi16_epi32(_mm256_loadu_si256(p.cast()));
+            let even = _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(both));
+            (_mm512_cvtepi32_ps(even), _mm512_cvtepi32_ps(_mm512_srai_epi32::<8>(both)))
         }
     }
     #[inline(always)]

@@ -28,11 +28,13 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
+    /// AVX-512 with BF16: multiplies activations rounded to bfloat16 where weights are bfloat16 or int8, at twice the rate.
+    Avx512Bf16,
 }
 
 impl Isa {
     /// All instruction sets, slowest first.
-    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16];
 
     /// Whether this machine can run it.
     pub fn available(self) -> bool {
@@ -48,6 +50,8 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && Isa::Avx2.available()
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => is_x86_feature_detected!("avx512bf16") && Isa::Avx512.available(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -101,6 +105,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// 32 values must be readable at `p`.
     unsafe fn load_bf16_pairs(self, p: *const u16) -> (Self::V, Self::V);
+    /// 32 small integers, widened: those of even index and those of odd index.
+    ///
+    /// # Safety
+    /// 32 values must be readable at `p`.
+    unsafe fn load_i8_pairs(self, p: *const i8) -> (Self::V, Self::V);
 
     /// `a · b + c`, rounded once where the target can.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
@@ -223,7 +232,7 @@ macro_rules! entry {
             }
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::simd::Isa::Avx512 => {
+                $crate::cpu::simd::Isa::Avx512 | $crate::cpu::simd::Isa::Avx512Bf16 => {
                     assert!(isa.available(), "the machine has no AVX-512");
                     // SAFETY: the machine has the features, as just checked.
                     unsafe { avx512(<$crate::cpu::simd::Avx512>::new(), $($arg),*) }

@@ -80,6 +80,17 @@ impl Simd for Portable {
         (even, odd)
     }
     #[inline(always)]
+    unsafe fn load_i8_pairs(self, p: *const i8) -> (Self::V, Self::V) {
+        // SAFETY: the caller vouches for 32 values.
+        let x = unsafe { &*p.cast::<[i8; 2 * LANES]>() };
+        let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+        for i in 0..LANES {
+            even[i] = f32::from(x[2 * i]);
+            odd[i] = f32::from(x[2 * i + 1]);
+        }
+        (even, odd)
+    }
+    #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let mut out = [0.0; LANES];
         for i in 0..LANES {

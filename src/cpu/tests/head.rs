@@ -27,7 +27,7 @@ fn log_probabilities_agree_with_f64_and_do_not_depend_on_the_batch() {
                 assert_eq!(out[i], 0.0);
                 continue;
             }
-            let logits = product(&wide(&x[i * k..(i + 1) * k]), &w, v);
+            let logits = product(&multiplied(&backend, &x[i * k..(i + 1) * k]), &w, v);
             let want = logits[target as usize] - logits.iter().map(|x| x.exp()).sum::<f64>().ln();
             close(&out[i..=i], &[want], 2e-6, "log probability");
         }
@@ -48,7 +48,7 @@ fn greedy_draws_take_the_best_and_forced_ones_what_they_must() {
         let mut got = vec![0; 3 * m];
         backend.read_ids(&ids, 0, &mut got).unwrap();
         for i in 0..m {
-            let logits = product(&wide(&x[(2 * i + 1) * k..(2 * i + 2) * k]), &w, v);
+            let logits = product(&multiplied(&backend, &x[(2 * i + 1) * k..(2 * i + 2) * k]), &w, v);
             let best = (0..v).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
             let want = if i % 7 == 3 { i } else { best };
             assert_eq!(got[3 * i..3 * i + 3], [0, 0, want as u32]);

@@ -6,6 +6,7 @@ mod head;
 mod memory;
 mod projection;
 mod rows;
+mod threads;
 
 use crate::backend::{Backend, Heads, Layout, LinearSpec};
 use crate::checkpoint::{Dtype, Tensor};
@@ -43,7 +44,7 @@ impl Random {
 }
 
 fn backend(isa: Isa, dtype: Dtype, threads: usize) -> CpuBackend {
-    CpuBackend::new(CpuOptions { dtype, threads: Some(threads), isa: Some(isa) }).unwrap()
+    CpuBackend::new(CpuOptions { dtype, int8: false, threads: Some(threads), isa: Some(isa) }).unwrap()
 }
 
 /// One thread on every instruction set of this machine, in both dtypes.
@@ -52,6 +53,17 @@ fn backends() -> impl Iterator<Item = CpuBackend> {
         .into_iter()
         .filter(|isa| isa.available())
         .flat_map(|isa| [Dtype::F32, Dtype::Bf16].map(|dtype| backend(isa, dtype, 1)))
+}
+
+/// Whether activations are rounded to bfloat16 before they are multiplied.
+fn rounds(backend: &CpuBackend) -> bool {
+    backend.isa() == Isa::Avx512Bf16 && backend.dtype() == Dtype::Bf16
+}
+
+/// Activations as they are multiplied.
+fn multiplied(backend: &CpuBackend, x: &[f32]) -> Vec<f64> {
+    let round = |x: &f32| if rounds(backend) { half::bf16::from_f32(*x).to_f64() } else { f64::from(*x) };
+    x.iter().map(round).collect()
 }
 
 fn tensor(name: &str, shape: &[usize], values: &[f32]) -> Tensor {
@@ -101,6 +113,16 @@ fn close(got: &[f32], want: &[f64], tolerance: f64, what: &str) {
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         let error = (f64::from(*got) - want).abs();
         assert!(error <= tolerance * scale, "{what}: [{i}] is {got}, not {want} (scale {scale})");
+    }
+}
+
+/// Whether each value is as close as its bound says.
+#[track_caller]
+fn within(got: &[f32], want: &[f64], bounds: &[f64], what: &str) {
+    assert!(got.len() == want.len() && want.len() == bounds.len(), "{what}");
+    for (i, (&got, (want, bound))) in got.iter().zip(want.iter().zip(bounds)).enumerate() {
+        let error = (f64::from(got) - want).abs();
+        assert!(error <= *bound, "{what}: [{i}] is {got}, not {want} within {bound}");
     }
 }
 

@@ -52,16 +52,32 @@ impl Case {
             .unwrap()
     }
 
-    fn want(&self, row: usize) -> Vec<f64> {
-        let mut x = wide(&self.x[row * self.k..(row + 1) * self.k]);
-        if let Some(gain) = &self.gain {
-            x = rms_norm(&x, gain, 1e-5);
+    /// A row's inputs, as exactly as they are known before they are multiplied.
+    fn inputs(&self, backend: &CpuBackend, row: usize) -> Vec<f64> {
+        let x = &self.x[row * self.k..(row + 1) * self.k];
+        match &self.gain {
+            Some(gain) => rms_norm(&wide(x), gain, 1e-5),
+            None => multiplied(backend, x),
         }
-        let mut y = product(&x, &self.weights, self.outputs());
+    }
+
+    fn want(&self, backend: &CpuBackend, row: usize) -> Vec<f64> {
+        let mut y = product(&self.inputs(backend, row), &self.weights, self.outputs());
         if let Some(bias) = &self.bias {
             y.iter_mut().zip(bias).for_each(|(y, &b)| *y += f64::from(b));
         }
         y
+    }
+
+    /// How far a row's results may be from [`Case::want`]: 2e-6 of the greatest for sums in f32, and half a step of bfloat16 for
+    /// each input that is rounded behind a norm.
+    fn bounds(&self, backend: &CpuBackend, row: usize) -> Vec<f64> {
+        let want = self.want(backend, row);
+        let floor = 2e-6 * want.iter().fold(0.5, |most: f64, x| most.max(x.abs()));
+        let step = if rounds(backend) && self.gain.is_some() { 1.01 / 256.0 } else { 0.0 };
+        let x: Vec<f64> = self.inputs(backend, row).iter().map(|x| x.abs() * step).collect();
+        let w: Vec<f32> = self.weights.iter().map(|w| w.abs()).collect();
+        product(&x, &w, self.outputs()).into_iter().map(|bound| bound + floor).collect()
     }
 
     /// The outputs of some rows, by one call.
@@ -84,7 +100,12 @@ fn projections_agree_with_f64_at_every_edge() {
             let case = Case::new(&mut random, k, outs, m, round % 2 == 0, round % 3 == 0);
             let got = case.project(&backend, RowMap::DENSE, m);
             for (row, got) in got.chunks_exact(case.outputs()).enumerate() {
-                close(got, &case.want(row), 2e-6, &format!("{:?} k {k} m {m}", backend.isa()));
+                within(
+                    got,
+                    &case.want(&backend, row),
+                    &case.bounds(&backend, row),
+                    &format!("{:?} k {k} m {m}", backend.isa()),
+                );
             }
         }
     }
@@ -99,7 +120,12 @@ fn wide_maps_agree_with_f64_in_tiles_of_every_width() {
                 let case = Case::new(&mut random, 19, vec![n, 37], m, n % 3 == 0, n % 2 == 0);
                 let got = case.project(&backend, RowMap::DENSE, m);
                 for (row, got) in got.chunks_exact(case.outputs()).enumerate() {
-                    close(got, &case.want(row), 2e-6, &format!("{:?} n {n} m {m}", backend.isa()));
+                    within(
+                        got,
+                        &case.want(&backend, row),
+                        &case.bounds(&backend, row),
+                        &format!("{:?} n {n} m {m}", backend.isa()),
+                    );
                 }
             }
         }
@@ -114,7 +140,12 @@ fn long_sums_agree_with_f64_across_blocks() {
             let case = Case::new(&mut random, k, vec![13], m, k % 2 == 0, true);
             let got = case.project(&backend, RowMap::DENSE, m);
             for (row, got) in got.chunks_exact(13).enumerate() {
-                close(got, &case.want(row), 2e-6, &format!("{:?} k {k} m {m}", backend.isa()));
+                within(
+                    got,
+                    &case.want(&backend, row),
+                    &case.bounds(&backend, row),
+                    &format!("{:?} k {k} m {m}", backend.isa()),
+                );
             }
         }
     }
@@ -176,7 +207,8 @@ fn only_the_rows_of_the_maps_are_read_and_written() {
         for _ in 0..30 {
             let (k, n, m) = (random.within(1..=40), random.within(1..=20), random.within(1..=20));
             let mut case = Case::new(&mut random, k, vec![n], m, true, false);
-            let want: Vec<Vec<f64>> = (0..m).map(|row| case.want(row)).collect();
+            let want: Vec<Vec<f64>> = (0..m).map(|row| case.want(&backend, row)).collect();
+            let bounds: Vec<Vec<f64>> = (0..m).map(|row| case.bounds(&backend, row)).collect();
             // Every third row of the input is real, the rest is poison; the output goes to a shuffled list.
             let mut x = vec![f32::NAN; (3 * m + 1) * k];
             for i in 0..m {
@@ -195,7 +227,7 @@ fn only_the_rows_of_the_maps_are_read_and_written() {
             let got = contents(&backend, &out);
             let mut untouched = vec![true; got.len()];
             for (i, &place) in places.iter().enumerate() {
-                close(&got[place * n..(place + 1) * n], &want[i], 2e-6, "row map");
+                within(&got[place * n..(place + 1) * n], &want[i], &bounds[i], "row map");
                 untouched[place * n..(place + 1) * n].fill(false);
             }
             for (x, untouched) in got.iter().zip(untouched) {
@@ -217,7 +249,7 @@ fn a_converter_fills_consecutive_rows_of_strided_windows() {
         let got = contents(&backend, &out);
         for i in 0..m {
             let at = i * window * d;
-            close(&got[at..at + r * d], &case.want(i), 2e-6, "converter");
+            close(&got[at..at + r * d], &case.want(&backend, i), 2e-6, "converter");
             assert!(got[at + r * d..at + window * d].iter().all(|x| x.is_nan()));
         }
     }
@@ -238,14 +270,137 @@ fn residual_and_gated_projections_agree_with_f64() {
             backend.gate_up(&linear, &x, m, &mut gated).unwrap();
             let (sum, gated) = (contents(&backend, &sum), contents(&backend, &gated));
             for i in 0..m {
-                let want = case.want(i);
+                let want = case.want(&backend, i);
                 let added: Vec<f64> =
                     want.iter().zip(&start[i * 2 * n..]).map(|(y, &x)| y + f64::from(x)).collect();
-                close(&sum[i * 2 * n..(i + 1) * 2 * n], &added, 3e-6, "residual");
+                let bounds: Vec<f64> = case.bounds(&backend, i).iter().map(|bound| 1.5 * bound).collect();
+                within(&sum[i * 2 * n..(i + 1) * 2 * n], &added, &bounds, "residual");
                 let (gate, up) = want.split_at(n);
+                // The slope of x · sigmoid(x) is at most 1.1.
+                let bounds: Vec<f64> = (0..n)
+                    .map(|j| {
+                        1.1 * (bounds[j] * (up[j].abs() + bounds[n + j]) + gate[j].abs() * bounds[n + j])
+                            + 1e-5
+                    })
+                    .collect();
                 let want: Vec<f64> = gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
-                close(&gated[i * n..(i + 1) * n], &want, 1e-5, "gate");
+                within(&gated[i * n..(i + 1) * n], &want, &bounds, "gate");
             }
         }
     }
+}
+
+/// A backend whose matrices are int8.
+fn quantized(isa: Isa, dtype: Dtype) -> CpuBackend {
+    CpuBackend::new(CpuOptions { dtype, int8: true, threads: Some(1), isa: Some(isa) }).unwrap()
+}
+
+fn quantized_backends() -> impl Iterator<Item = CpuBackend> {
+    Isa::ALL
+        .into_iter()
+        .filter(|isa| isa.available())
+        .flat_map(|isa| [Dtype::F32, Dtype::Bf16].map(|dtype| quantized(isa, dtype)))
+}
+
+/// Rows of weights as int8 keeps them: the nearest multiples of 1/127 of the greatest.
+fn rounded(weights: &[f32], k: usize) -> Vec<f32> {
+    weights
+        .chunks_exact(k)
+        .flat_map(|row| {
+            let scale = row.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            row.iter().map(move |x| (x * inverse).round_ties_even() * scale)
+        })
+        .collect()
+}
+
+#[test]
+fn int8_products_are_those_of_the_rounded_weights() {
+    let mut random = Random(20);
+    for backend in quantized_backends() {
+        for round in 0..100 {
+            let (k, m) = (random.within(1..=1200), random.within(1..=40));
+            let outs = vec![random.within(1..=70), random.within(1..=40)];
+            let mut case = Case::new(&mut random, k, outs, m, round % 2 == 0, round % 3 == 0);
+            let got = case.project(&backend, RowMap::DENSE, m);
+            case.weights = rounded(&case.weights, k);
+            for (row, got) in got.chunks_exact(case.outputs()).enumerate() {
+                let bounds: Vec<f64> = case.bounds(&backend, row).iter().map(|bound| 5.0 * bound).collect();
+                within(got, &case.want(&backend, row), &bounds, &format!("{:?} k {k} m {m}", backend.isa()));
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_weights_are_off_by_half_a_step_of_their_row_at_most() {
+    let mut random = Random(21);
+    let backend = quantized(Isa::best(), Dtype::F32);
+    for (k, size) in [(1, 1.0), (7, 1e-30), (300, 1e30), (512, 3.0)] {
+        let mut case = Case::new(&mut random, k, vec![40], k, false, false);
+        case.weights.iter_mut().for_each(|w| *w *= size);
+        // Unit vectors read the weights back.
+        case.x = (0..k * k).map(|i| if i % (k + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        let got = case.project(&backend, RowMap::DENSE, k);
+        for (j, row) in case.weights.chunks_exact(k).enumerate() {
+            let step = row.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
+            for (i, w) in row.iter().enumerate() {
+                let read = got[i * 40 + j];
+                assert!((read - w).abs() <= 0.5001 * step, "k {k}: {w} is kept as {read}, step {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_rows_of_zeros_are_zero_and_tiny_ones_finite() {
+    for backend in quantized_backends() {
+        let weights = [0.0, 0.0, 1e-42, -1e-42, 1.0, -1.0];
+        let linear = plain(&backend, 3, 2, &weights);
+        let mut out = backend.buffer(3).unwrap();
+        backend
+            .project(&linear, &buffer(&backend, &[2.0, 1.0]), RowMap::DENSE, 1, &mut out, RowMap::DENSE, 3)
+            .unwrap();
+        let got = contents(&backend, &out);
+        assert_eq!(got[0], 0.0);
+        assert!(got[1].abs() < 1e-40, "{}", got[1]);
+        assert_eq!(got[2], 1.0);
+    }
+}
+
+#[test]
+fn an_int8_row_has_the_same_bits_whatever_shares_the_call() {
+    let mut random = Random(22);
+    for backend in quantized_backends() {
+        let case = Case::new(&mut random, 1100, vec![102], 40, true, true);
+        let alone: Vec<u32> =
+            (0..40).flat_map(|i| bits(&case.project(&backend, RowMap::from(i), 1))).collect();
+        for m in [2, 3, 5, 12, 13, 25, 40] {
+            assert!(
+                bits(&case.project(&backend, RowMap::DENSE, m)) == alone[..m * 102],
+                "{:?} m {m}",
+                backend.isa()
+            );
+        }
+    }
+}
+
+#[test]
+fn activations_are_rounded_to_the_nearest_bf16_where_the_instruction_needs_them_so() {
+    if !Isa::Avx512Bf16.available() {
+        return;
+    }
+    // Ties, values next to ties, the greatest, and what rounds to infinity; a unit weight gives the rounded value back.
+    let x: Vec<f32> =
+        [0x3F80_8000, 0x3F81_8000, 0x3F80_8001, 0x3F80_7FFF, 0x7F7F_7FFF, 0xBF80_C000, 0x7F7F_FFFF]
+            .map(f32::from_bits)
+            .into();
+    let backend = backend(Isa::Avx512Bf16, Dtype::Bf16, 1);
+    let linear = plain(&backend, 1, 1, &[1.0]);
+    let mut out = backend.buffer(x.len()).unwrap();
+    backend
+        .project(&linear, &buffer(&backend, &x), RowMap::DENSE, x.len(), &mut out, RowMap::DENSE, 1)
+        .unwrap();
+    let want: Vec<f32> = x.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect();
+    assert_eq!(contents(&backend, &out), want);
 }

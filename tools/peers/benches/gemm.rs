@@ -61,8 +61,8 @@ fn measure(
 }
 
 fn ours(c: &mut Criterion, lines: &RefCell<Vec<Line>>, threads: usize, dtype: Dtype) {
-    let backend =
-        CpuBackend::new(CpuOptions { dtype, threads: Some(threads), isa: None }).expect("a backend");
+    let backend = CpuBackend::new(CpuOptions { dtype, threads: Some(threads), ..CpuOptions::default() })
+        .expect("a backend");
     let (name, width) = if dtype == Dtype::F32 { ("f32", 4) } else { ("bf16", 2) };
     for (n, k) in SHAPES {
         let weight =
