@@ -4,11 +4,12 @@
 #   tools/report.sh [--quick | --tiny] [--rounds N]
 #   tools/report.sh --only-write [--check]
 #
-# What is done is not done again.  Without an option everything in full: results go to docs/results/, figures to docs/figures/.  The
-# models are measured last; that takes 25 minutes on two cores and wants a quiet machine, and --rounds N does what has a batch of 1 N times.
-# --quick does all of it in small, --tiny in a few steps with small models for the throughput too; both write to
-# target/report/.  --only-write draws and writes out of the results that are there, --check only compares docs/report.md
-# with them.  Needs cargo and Python 3.11; PyTorch comes from PyPI, but --only-write needs Matplotlib alone and --check nothing.
+# What is done is not done again.  Without an option everything in full: results go to docs/results/, figures to
+# docs/figures/.  The models are measured last; that takes 25 minutes on two cores and wants a quiet machine, and --rounds N
+# does what has a batch of 1 N times.  --quick does all of it in small, --tiny in a few steps with small models for the
+# throughput too; both write to target/report/.  --only-write draws and writes out of the results that are there, --check
+# only compares docs/report.md with them.  PHOTON_BIN is the program where it is built already.  Needs cargo and Python
+# 3.11; PyTorch comes from PyPI, but --only-write needs Matplotlib alone and --check nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 budget=full rounds=1 write_only='' check=''
@@ -43,12 +44,17 @@ if [ -z "$write_only" ]; then
         quick) train=(--quick) evaluate=(--questions 50 --windows 32) ;;
         tiny) train=(--tiny) evaluate=(--questions 5 --windows 4) measure=(--models "$grid/tiny") ;;
     esac
-    cargo build --release --locked --quiet
+    if [ -z "${PHOTON_BIN:-}" ]; then
+        cargo build --release --locked --quiet
+        export PHOTON_BIN=target/release/photon
+    fi
     tools/train/grid.sh "${train[@]}" --jobs "$(nproc)"
     [ "$budget" = full ] || cp "$grid/$budget"/figures/* "$figures"
     python3 tools/eval/fetch.py
-    python3 $here/quality.py "$results/quality.json" "$grid/$budget" "$grid/data/heldout.txt" --budget "$budget" "${evaluate[@]}"
-    python3 $here/compare.py "$results/compare.json" --budget "$budget" --rounds "$rounds" "${measure[@]}"
+    python3 $here/quality.py "$results/quality.json" "$grid/$budget" "$grid/data/heldout.txt" --photon "$PHOTON_BIN" --budget "$budget" \
+        "${evaluate[@]}"
+    python3 $here/compare.py "$results/compare.json" --photon "$PHOTON_BIN" --budget "$budget" --rounds "$rounds" \
+        "${measure[@]}"
 fi
 
 if [ -z "$check" ]; then

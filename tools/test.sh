@@ -64,6 +64,7 @@ tools/gpusim/cudarc_table.py --check
 step "the report: its parts, the committed page, and all of it in small"
 tools/report/test_report.py
 tools/report.sh --only-write --check
-PHOTON_CUDA_ARCHS=none tools/report.sh --tiny
+cargo build --locked --profile test
+PHOTON_BIN=target/debug/photon tools/report.sh --tiny
 
 step "done"

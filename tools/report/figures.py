@@ -57,6 +57,7 @@ def tidy(axis) -> None:
 def logarithmic(axis) -> None:
     """The y axis, with numbers as one writes them at 1, 2 and 5."""
     axis.set_yscale("log")
+    axis.margins(y=0.12)
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.10g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
@@ -94,10 +95,12 @@ def draw_points(axis, points, filled: bool) -> None:
         low, high = estimate["interval"] or (x, x)
         axis.errorbar(x, y, xerr=[[x - low], [high - x]], color=colour, marker=marker, markersize=8, linestyle="none",
                       markerfacecolor=colour if filled else "white", elinewidth=1, capsize=2, zorder=3)
-        refresh = name.split()[2:]
-        if refresh:
-            axis.annotate(refresh[0], (x, y), textcoords="offset points", xytext=(0, 7 if filled else -14), ha="center",
-                          fontsize=8, color="#333333")
+    refreshed = [(name, x, y) for name, x, y, _ in points if name.split()[2:]]
+    if refreshed and filled:
+        # They lie close to one another: one label for all.
+        _, x, y = max(refreshed, key=lambda point: point[2])
+        axis.annotate("k = " + ", ".join(name.split()[2] for name, *_ in refreshed), (x, y), textcoords="offset points",
+                      xytext=(-10, 6), ha="right", fontsize=8, color="#333333")
 
 
 def draw_frontier(axis, points, lower_x: bool) -> None:
@@ -148,8 +151,8 @@ def pareto_accuracy(rows: dict, quality: list[dict], case: str, out: Path) -> No
         for found, own in sets:
             draw_points(axis, found, own)
         axis.axvline(quality[0]["tasks"][i]["chance"], color="#999999", linewidth=1, linestyle=":")
-        axis.text(quality[0]["tasks"][i]["chance"], 1.0, " chance", transform=axis.get_xaxis_transform(), fontsize=8,
-                  color="#666666", va="top")
+        axis.text(quality[0]["tasks"][i]["chance"], 0.01, " chance", transform=axis.get_xaxis_transform(), fontsize=8,
+                  color="#666666", va="bottom")
         logarithmic(axis)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
         axis.set_title(TASKS[task], fontsize=10)

@@ -13,8 +13,7 @@ def number(value: float | None) -> str:
         return "–"
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
-    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    return f"{value:.{digits}f}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def times(value: float | None) -> str:

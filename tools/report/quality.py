@@ -34,7 +34,7 @@ class Evaluation:
         self.questions, self.windows = questions, windows
 
     def json(self, *arguments: str) -> dict:
-        command = [str(self.photon), "eval", *arguments, "--json"]
+        command = [str(self.photon), "eval", *arguments, "--device", "cpu", "--json"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             sys.exit(f"quality.py: {' '.join(command)} ended with {done.returncode}")

@@ -43,7 +43,7 @@ class Report:
         if not kinds:
             return ""
         file = Path(os.path.relpath(self.figures / name, self.out.parent))
-        return f"\n[![{text}]({file.with_suffix('.png').as_posix()})]({file.with_suffix(kinds[0]).as_posix()})\n"
+        return f"\n[![{text}]({file.with_suffix('.png').as_posix()})]({file.with_suffix(kinds[0]).as_posix()})\n\n{text}.\n"
 
     def compared(self) -> str:
         lengths = "; ".join(f"**{case.name}** {case.prompt} + {case.new}" for case in self.plan.cases)
@@ -67,8 +67,8 @@ The paper is {self.paper['title']} ({self.paper['url']}). Its numbers are shown 
         for case in self.plan.cases:
             part = f"### {case.name}: {case.prompt} + {case.new} tokens\n\n{throughput.case(self.rows, self.plan, case.name, self.paper)}"
             if case.middle and any(c == case.name and not row.whole for (c, _, _), row in self.rows.items()):
-                part += (f"\n\nFrom a batch of {case.middle_from} on, the {case.middle} new tokens in the middle are generated, whose mean context is that of all; cache "
-                         "and peak are those at the end.")
+                part += (f"\n\nFrom a batch of {case.middle_from} on, the {case.middle} new tokens in the middle are generated, whose mean context is that of all. "
+                         "The cache is that at the end nevertheless, and the peak is larger than this run's by what the cache still grows.")
             parts.append(part)
         parts.append(f"### Each at its best batch\n\n{throughput.highest(self.rows, self.plan)}\n\nA batch is left out where the one before gained less "
                      f"than {100 * self.plan.gain:.0f} % in tokens a second.")
@@ -84,16 +84,21 @@ The paper is {self.paper['title']} ({self.paper['url']}). Its numbers are shown 
             return f"Not measured yet: `{self.command()}` measures it."
         return f"""The ratio of TPM is that of cache bytes times that of throughput. Cache bytes follow from the shapes. Of throughput, bytes read and FLOPs are counted while
 the model runs: weight matrices once an operation, cached keys and values once a pass. With the machine's read bandwidth and FMA peak they bound the time of a
-token from below, and the ratio of these bounds is what the counts predict. How near each model comes to its own bound is the rest: what is lost to
-launches, small products, attention and imperfect overlap. Above 100 % caches outside DRAM help, or the peak is not the limit that was taken
-for it.
+token from below, and the ratio of these bounds is what the counts predict. How near each model comes to its own bound is the rest: what activations, small
+products, synchronisation and imperfect overlap of reading and computing cost. Above 100 % a processor cache helps, or instructions are faster than the
+f32 FMA whose peak was measured.
 
 {throughput.factors(self.rows, self.plan)}"""
 
     def against_peers(self) -> str:
-        if not self.peers or not self.rows:
+        if not self.peers:
             return "Not measured yet."
-        return throughput.peers(self.peers, self.rows, self.plan)
+        versions = {f"{r['engine']} {r['version']}" for r in self.peers if r.get("version")}
+        return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, measured in turns in a run of its own; `photon` is this repository. RecGen was not
+in that run: its ratio to our vanilla above is divided by how much faster the peer is than ours, at the mean context of {self.plan.cases[0].name} between the two measured. The
+cache of a sequence is taken to be the same in all.
+
+{throughput.peers(self.peers, self.rows, self.plan)}"""
 
     def gpu(self) -> str:
         if not self.limits:
@@ -116,15 +121,13 @@ Cache of a sequence at the paper's lengths:
 same. Intervals are 95 %, over windows.
 
 {likelihood.text(self.quality)}
-{self.picture('pareto-bits', 'Throughput per memory against held-out bits per byte')}
-Throughput per memory of the 600M model against the likelihood of the small trained model of the same architecture and mode.
-
+{self.picture('pareto-bits', 'Throughput per memory of the 600M model against the likelihood of the small trained model of the same architecture and mode')}
 ### Accuracy
 
 {self.quality[0]['tasks'][0]['questions']} questions of each task, zero-shot, by likelihood per character, with 95 % intervals.
 
 {likelihood.accuracy(self.quality)}
-{self.picture('pareto-accuracy', 'Throughput per memory against accuracy')}"""
+{self.picture('pareto-accuracy', 'Throughput per memory of the 600M model against the accuracy of the small trained model')}"""
 
     def refresh(self) -> str:
         if not self.quality:
@@ -133,7 +136,7 @@ Throughput per memory of the 600M model against the likelihood of the small trai
 byte beyond the same model's exact mode, differences window by window:
 
 {likelihood.refresh(self.quality)}
-{self.picture('refresh', 'Cost of RecGen by refresh')}"""
+{self.picture('refresh', 'What RecGen costs by refresh, runs of two levels')}"""
 
     def training(self) -> str:
         if not self.starts:
@@ -181,7 +184,7 @@ byte beyond the same model's exact mode, differences window by window:
 
 HOW = """```sh
 tools/report.sh --quick          # everything once, small: trains, evaluates, measures, writes target/report/quick
-tools/report.sh                  # everything in full, onto this page: some two hours on two cores, of which the throughput wants a quiet machine
+tools/report.sh                  # everything in full, onto this page: one to two hours on two cores, the last 25 minutes on a quiet machine
 tools/report.sh --only-write     # this page and its figures out of the committed results
 tools/report.sh --only-write --check    # whether it is what they make
 ```

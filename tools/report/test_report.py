@@ -114,14 +114,15 @@ class ResultsTest(unittest.TestCase):
         table = throughput.case(rows, PLAN, "DE", {"memory_gib_per_sequence": {}})
         self.assertIn("| photon recgen, 4 | 90.0 | – |", table)
 
-    def test_the_fastest_peer_is_compared_at_the_same_lengths_and_batch(self):
+    def test_a_peer_is_compared_through_our_vanilla_at_the_mean_context(self):
         rows = measured([line("vanilla", "exact", 1, 20), line("photon", "recgen", 1, 90, cache=500)], PLAN)
-        peer = {"dtype": "bf16", "batch": 1, "prompt_tokens": 100, "new_tokens": 400}
-        records = [{**peer, "engine": "a", "tokens_per_second": 30}, {**peer, "engine": "b", "tokens_per_second": 45},
-                   {**peer, "engine": "c", "tokens_per_second": 99, "batch": 4}]
+        def of(engine, context, rate, steps=8):
+            return {"engine": engine, "dtype": "bf16", "batch": 1, "context": context, "steps": steps, "tokens_per_s": rate}
+        # Steps of ours take 0.1 and 0.3 s at 100 and 500 tokens, 0.2 s at the mean of 300; the peer's half of it.
+        records = [of("photon", 100, 10), of("photon", 500, 1 / 0.3), of("peer", 100, 20), of("peer", 500, 1 / 0.15), of("peer", 100, 999, 0)]
         table = throughput.peers(records, rows, PLAN)
-        self.assertIn("b, bf16 | 45.0 | 20.0 | 90.0 | 2.00 × | 10.0 × | 20.0 ×", table)
-
+        self.assertIn("| photon, bf16 | 10.0 | 3.33 | 1.00 × | 4.50 × | 45.0 × |", table)
+        self.assertIn("| peer, bf16 | 20.0 | 6.67 | 2.00 × | 2.25 × | 22.5 × |", table)
 
 class ParetoTest(unittest.TestCase):
     def test_only_points_that_none_beats_are_on_the_frontier(self):
@@ -160,7 +161,8 @@ class QualityTest(unittest.TestCase):
         self.assertIn("`without` → `with`", found[0])
 
     def test_numbers_keep_three_digits(self):
-        self.assertEqual([markdown.number(x) for x in (1234.5, 99.94, 3.14159, 0.01234, None)], ["1,234", "99.9", "3.14", "0.012", "–"])
+        self.assertEqual([markdown.number(x) for x in (1234.5, 99.97, 3.14159, 0.0012345, 0, None)],
+                         ["1,234", "100", "3.14", "0.00123", "0", "–"])
 
 
 class PageTest(unittest.TestCase):

@@ -126,27 +126,36 @@ def memory(rows: dict, records: list[dict], paper: dict) -> str:
     return markdown.table(head, out)
 
 
-def peers(records: list[dict], rows: dict, plan: Plan) -> str:
-    """RecGen against the fastest vanilla model of any engine, in the cases and batches that one was measured in.
+def seconds_at(context: float, points: dict[int, float]) -> float | None:
+    """Seconds of a step at a context, from those at two others: keys and values are all that grows, and they grow linearly."""
+    if len(points) < 2:
+        return None
+    (low, first), *_, (high, last) = sorted(points.items())
+    return first + (last - first) * (context - low) / (high - low)
 
-    A line of `records` has engine, dtype, batch, prompt_tokens, new_tokens, tokens_per_second (of the batch, decoding) and,
-    where the engine says so, cache_bytes_per_sequence; else the cache is what the shapes ask for.
+
+def peers(records: list[dict], rows: dict, plan: Plan) -> str:
+    """RecGen against other engines' vanilla model, at batch 1 in the first case.
+
+    A line of `records` has engine, dtype, batch, context, steps and tokens_per_s, where steps of 0 are of a prompt.  The peers were
+    measured beside our vanilla at other contexts and not beside RecGen: what is carried over is how much faster they are than ours.
     """
-    head = ["case, batch", "fastest peer", "tokens/s", "our vanilla", "our recgen", "× peer", "cache, × fewer", "TPM, × peer"]
+    case = plan.cases[0]
+    row, base = rows.get((case.name, "photon recgen", 1)), rows.get((case.name, BASE, 1))
+    decode = [record for record in records if record["steps"] and record["batch"] == 1]
+    points: dict[tuple, dict[int, float]] = {}
+    for record in decode:
+        points.setdefault((record["engine"], record["dtype"]), {})[record["context"]] = 1 / record["tokens_per_s"]
+    middle = case.prompt + case.new / 2
+    own = seconds_at(middle, points.get(("photon", "bf16"), {}))
+    contexts = sorted({record["context"] for record in decode})
+    head = (["vanilla of, weights"] + [f"tokens/s at {context}" for context in contexts]
+            + [f"× our vanilla at {middle:,.0f}", f"recgen's tokens/s, × in {case.name}", f"recgen's TPM, × in {case.name}"])
     out = []
-    for (case, name, batch), row in sorted(rows.items()):
-        base = rows.get((case, BASE, batch))
-        if name != "photon recgen" or base is None:
-            continue
-        fixed = plan.case(case)
-        same = [r for r in records if (r["prompt_tokens"], r["new_tokens"], r["batch"])
-                in {(fixed.prompt, fixed.new, batch), (row.run.prompt, row.run.new, batch)}]
-        if not same:
-            continue
-        fastest = max(same, key=lambda r: r["tokens_per_second"])
-        size = fastest.get("cache_bytes_per_sequence") or base.cache
-        rate = fastest["tokens_per_second"]
-        out.append([f"{case}, {batch}", f"{fastest['engine']}, {fastest['dtype']}", markdown.number(rate), markdown.number(base.rate),
-                    markdown.number(row.rate), markdown.times(row.rate / rate), markdown.times(size / row.cache),
-                    markdown.times(row.tpm / tpm(rate, size))])
+    for (engine, dtype), known in points.items():
+        seconds = seconds_at(middle, known)
+        faster = own / seconds if own and seconds else None
+        out.append([f"{engine}, {dtype}"] + [markdown.number(1 / known[c]) if c in known else "–" for c in contexts] + [
+            markdown.times(faster), markdown.times(row.rate / base.rate / faster if row and base and faster else None),
+            markdown.times(row.tpm / base.tpm / faster if row and base and faster else None)])
     return markdown.table(head, out)

@@ -64,7 +64,7 @@ def by_mode(runs: dict, out: Path) -> None:
             known = c.get(f"bits {mode}") or c["bits exact"]
             axis.plot(*known, label=name, linewidth=1.5, color=plt.cm.tab10(i % 10))
         style(axis, mode)
-    axes[-1].legend(frameon=False, fontsize=7)
+    axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save(figure, "held-out bits per byte", out)
 
 

@@ -65,18 +65,42 @@ def training_step(c: dict, tokens: int, sequences: int, open_loop: int) -> int:
     return 3 * (sequences * sum(modules(c, tokens).values()) + extra)
 
 
+def matrices(c: dict) -> list[tuple[int, int]]:
+    """Shapes of the matrices inside the stacks and between them: what Muon updates."""
+    d, hidden = c["hidden_size"], c["intermediate_size"]
+    kv = d // c["num_attention_heads"] * c["num_key_value_heads"]
+    layer = [(d, d), (d, d), (d, kv), (d, kv), (d, hidden), (d, hidden), (d, hidden)]
+    out, width = layer * c.get("layers", 0), c.get("encoder_embedding_size")
+    for level in c.get("levels", []):
+        out += layer * (level["encoder_layers"] + level["decoder_layers"]) + [(d, level["prefix_length"] * d)]
+        out += [(d, level["chunk_length"] * width)] if level["chunker"] == "linear" else []
+        width = d
+    return out
+
+
+def optimiser_step(c: dict, iterations: int = 5) -> int:
+    """Muon's Newton-Schulz iteration: X·X', its square, and one more product with X, in each.  Goes by parameters and not
+    by tokens, so it is the deeper model's burden and is not part of `training_step`: at ten times the batch, as larger
+    models have it, it is a tenth of what it is here."""
+    total = 0
+    for shape in matrices(c):
+        m, n = min(shape), max(shape)
+        total += iterations * (4 * m * m * n + 2 * m**3)
+    return total
+
+
 def main() -> None:
     from grid import Grid
 
     grid = Grid.load(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("grid.json")))
-    print(f"{'run':<28}{'MFLOP/token, forward':>22}{'training':>10}{'head':>7}{'long attention':>16}")
+    print(f"{'run':<28}{'MFLOP/token, forward':>22}{'training':>10}{'Muon':>7}{'head':>7}{'long attention':>16}")
     for run in grid.runs:
         parts = modules(run.model, grid.window)
         step = training_step(run.model, grid.window, grid.batch, run.modes.open_loop)
         long = sum(n for name, n in parts.items() if name.endswith("attention") and "decoder" not in name)
         total = sum(parts.values())
-        print(f"{run.name:<28}{total / grid.window / 1e6:>22.3f}{step / grid.window / grid.batch / 1e6:>10.3f}"
-              f"{parts['head'] / total:>7.1%}{long / total:>16.1%}")
+        print(f"{run.name:<28}{total / grid.window / 1e6:>22.3f}{step / grid.tokens_per_step / 1e6:>10.3f}"
+              f"{optimiser_step(run.model) / grid.tokens_per_step / 1e6:>7.2f}{parts['head'] / total:>7.1%}{long / total:>16.1%}")
 
 
 if __name__ == "__main__":

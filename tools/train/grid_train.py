@@ -118,6 +118,8 @@ class Trainer:
 
     def train(self, until: int) -> None:
         budget, sums = self.budget, []
+        if self.step == budget.steps:
+            return  # the last checkpoint is written behind everything else
         if self.step == 0:
             self.start()
         while self.step < until:

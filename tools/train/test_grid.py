@@ -25,6 +25,7 @@ from mode_loss import ModeLoss, cuts, hidden_states
 from score import load, recgen, teacher_forced
 from test_photon import models, text
 from tokenizer import train as train_tokenizer
+from train import Optimisers
 from vanilla import Vanilla, VanillaConfig, build
 
 GRID = Grid.load()
@@ -127,6 +128,18 @@ class Flops(unittest.TestCase):
             both = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(op))
             with self.subTest(name):
                 self.assertAlmostEqual(both / forward, 3, delta=0.01)
+
+
+    def test_the_optimiser_s_products_are_those_that_pytorch_counts(self):
+        for name in ("vanilla", "block4", "photon44", "photon22"):
+            run = GRID.run(name)
+            model = build(run.model)
+            for p in model.parameters():
+                p.grad = torch.ones_like(p)
+            with FlopCounterMode(display=False) as counter:
+                Optimisers(model, GRID.raw).step(1.0)
+            with self.subTest(name):
+                self.assertEqual(counter.get_total_flops(), flops.optimiser_step(run.model))
 
 
 class Flat(unittest.TestCase):
@@ -288,6 +301,15 @@ class Runs(unittest.TestCase):
                              ["start", "held out", "train", "held out", "done"])
             tensors = [(work / "test" / "photon44" / "model" / "model.safetensors").read_bytes() for work in works]
             self.assertEqual(*tensors)
+
+    def test_a_finished_run_is_left_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            work = self.work(folder)
+            Trainer(self.grid(), "block4", "test", work).train(4)
+            files = {p: p.read_bytes() for p in (work / "test" / "block4").rglob("*") if p.is_file()}
+            self.assertIn(work / "test" / "block4" / "model" / "config.json", files)
+            Trainer(self.grid(), "block4", "test", work).train(4)
+            self.assertEqual({p: p.read_bytes() for p in files}, files)
 
     def test_a_log_is_cut_back_to_the_checkpoint(self):
         """Killed behind a checkpoint, a run writes the lines since then once more, not twice."""
