@@ -8,6 +8,7 @@ where a table differs from its results.
 import json
 import pathlib
 import re
+import statistics
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -110,7 +111,35 @@ def grid():
     return markdown(head, rows) + note
 
 
-TABLES = {"cpu": cpu, "grid": grid, "gemm": gemm, "sample": sample}
+def spread(rounds):
+    return f"{statistics.median(rounds):.1f} ({min(rounds):.1f}–{max(rounds):.1f})"
+
+
+def peers():
+    """The flat baseline in other engines and here; of two columns the ratio is taken round by round."""
+    runs = rows_of("peers")
+    ours = {(run["case"], run["dtype"]): run for run in runs if run["engine"] == "photon"}
+    rows = []
+    for run in runs:
+        if run["engine"] == "photon":
+            continue
+        # 8 bits against 8 bits; against everything wider the type that this repository's models come in.
+        own = ours[run["case"], "int8" if run["dtype"] == "q8_0" else "bf16"]
+        ratios = [mine / theirs for mine, theirs in zip(own["rounds"], run["rounds"])]
+        rows.append([run["case"], f"{run['engine']} {run['dtype']}", spread(run["rounds"]), own["dtype"], spread(own["rounds"]),
+                     f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"])
+    first = runs[0]
+    versions = dict.fromkeys(f"{run['engine']} {run['version']}" for run in runs if run["version"])
+    read = [each for run in ours.values() for each in run["limits"]["read_gb_per_s"]]
+    fma = [each / 1e9 for run in ours.values() for each in run["limits"]["fma_flops"]]
+    note = (f"\n\n{first['preset']}, random weights, {first['threads']} threads; {' and '.join(versions)} (of llama.cpp the version of "
+            f"its Python package). Tokens per second: the median of {len(first['rounds'])} rounds, and the least and the most. In this "
+            f"run memory is read at {min(read):.0f}–{max(read):.0f} GB/s, median {statistics.median(read):.0f}, and the f32 FMA peak is "
+            f"{min(fma):.0f}–{max(fma):.0f} GFLOP/s, median {statistics.median(fma):.0f}.")
+    return markdown(["case", "peer", "peer, tokens/s", "ours", "ours, tokens/s", "ours / peer"], rows) + note
+
+
+TABLES = {"cpu": cpu, "grid": grid, "gemm": gemm, "peers": peers, "sample": sample}
 
 
 def main():
