@@ -166,6 +166,11 @@ def pareto_accuracy(rows: dict, quality: list[dict], case: str, out: Path) -> No
     save(figure, out, "pareto-accuracy")
 
 
+def run_legend(axis) -> None:
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5),
+                title="dashed: not trained\non own outputs", title_fontsize=8)
+
+
 def refresh(quality: list[dict], out: Path) -> None:
     """What own outputs at the top cost, by how often the latents are encoded again."""
     several = [line for line in quality if len(line["text"]["modes"]) > 1]
@@ -186,8 +191,7 @@ def refresh(quality: list[dict], out: Path) -> None:
     axis.set_ylabel("bits per byte beyond exact")
     axis.set_ylim(bottom=0)
     tidy(axis)
-    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), title="dashed: not trained\non own outputs",
-                title_fontsize=8)
+    run_legend(axis)
     save(figure, out, "refresh")
 
 
@@ -215,8 +219,7 @@ def curves(logs: Path, out: Path) -> None:
         tidy(axis)
     axes[0].set_ylabel("held-out bits per byte")
     figure.supxlabel("training tokens", fontsize=10)
-    axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5), title="dashed: not trained\non own outputs",
-                    title_fontsize=8)
+    run_legend(axes[-1])
     save(figure, out, "curves")
 
 

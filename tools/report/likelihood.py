@@ -82,5 +82,6 @@ def against_chance(lines: list[dict]) -> tuple[int, list[str]]:
                 low, high = mode["accuracy_norm"]["interval"]
                 if not low <= task["chance"] <= high:
                     side = "above" if low > task["chance"] else "below"
-                    apart.append(f"{line['run']}, {mode_name(mode)}, {TASKS[task['task']]}: {percent(mode['accuracy_norm'])}, {side}")
+                    where = f"{line['run']}, {mode_name(mode)}, {TASKS[task['task']]}"
+                    apart.append(f"{where}: {percent(mode['accuracy_norm'])}, {side}")
     return count, apart

@@ -5,7 +5,7 @@
 
 GRIDDIR has RUN/model for every run of tools/train/grid.json that is trained, TEXT is what none was trained on.  Every mode and
 refresh scores the text; the tasks are answered in the three modes without refresh, since a continuation is seldom
-longer than a meta-context.  What RESULTS has already for the same weights is not evaluated again.
+longer than a meta-context.  What RESULTS has already for the same weights and settings is not evaluated again.
 """
 
 import argparse
@@ -34,11 +34,15 @@ class Evaluation:
         self.questions, self.windows = questions, windows
 
     def json(self, *arguments: str) -> dict:
-        command = [str(self.photon), "eval", *arguments, "--device", "cpu", "--json"]
+        command = [str(self.photon), "eval", *arguments, "--device", "cpu", "--dtype", "f32", "--json"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             sys.exit(f"quality.py: {' '.join(command)} ended with {done.returncode}")
         return json.loads(done.stdout)
+
+    def settings(self) -> dict:
+        """What else an evaluation depends on.  All in f32: how bf16 is computed is the processor's affair."""
+        return {"dtype": "f32", "questions": self.questions, "windows": self.windows}
 
     def evaluate(self, name: str, model: Path) -> dict:
         run, raw = self.grid.run(name), self.grid.raw
@@ -53,7 +57,7 @@ class Evaluation:
         tasks = self.json("--model", str(model), "--tasks", TASKS, "--limit", str(self.questions), *modes)["tasks"]
         for report in (text, *tasks):
             del report["file"]  # a path of this machine
-        return {"run": name, "weights": digest(model), "architecture": entry["architecture"],
+        return {"run": name, "weights": digest(model), "settings": self.settings(), "architecture": entry["architecture"],
                 "condition": entry.get("condition"), "own_output": entry.get("own_output", False),
                 "alpha": entry.get("alpha"), "text": text, "tasks": tasks}
 
@@ -80,7 +84,8 @@ def main() -> None:
         if not (model / "model.safetensors").exists():
             print(f"quality.py: {name} is not trained", file=sys.stderr)
             continue
-        if name in known and known[name]["weights"] == digest(model):
+        old = known.get(name, {})
+        if (old.get("weights"), old.get("settings")) == (digest(model), evaluation.settings()):
             continue
         print(f"evaluating {name}", file=sys.stderr)
         known[name] = evaluation.evaluate(name, model)

@@ -11,7 +11,7 @@ def over(row: Measured, base: Measured | None, value) -> str:
     return markdown.times(value(row) / value(base) if base else None)
 
 
-def case(rows: dict, plan: Plan, name: str, paper: dict) -> str:
+def case(rows: dict, name: str, paper: dict) -> str:
     """All configurations of a case, and their ratios to the vanilla model of the same batch."""
     head = ["model, mode, batch", "tokens/s", "× vanilla", "with the prompt", "cache, GiB a sequence", "peak, GiB a sequence",
             "paper's memory, GiB", "TPM", "× vanilla", "TPM of the peak", "× vanilla"]
@@ -34,8 +34,8 @@ def spread(rows: dict) -> str:
     read, fma = limits(rows)
     first = next(iter(rows.values())).record
     repeated = [max(row.rates) / min(row.rates) - 1 for row in rows.values() if len(row.rates) > 1]
-    text = (f"{first['threads']} threads, {first['dtype']} weights with seeded random values. Measured in the same runs, memory is read at "
-            f"{read / 1e9:.1f} GB/s and the FMA peak is {fma / 1e9:.0f} GFLOP/s (medians).")
+    text = (f"{first['threads']} threads, {first['dtype']} weights with seeded random values. Measured in the same runs, memory is "
+            f"read at {read / 1e9:.1f} GB/s and the FMA peak is {fma / 1e9:.0f} GFLOP/s (medians).")
     if repeated:
         text += f" Where there was more than one round the median is shown; rounds were up to {100 * max(repeated):.0f} % apart."
     return text
@@ -80,7 +80,10 @@ def highest(rows: dict, plan: Plan) -> str:
         line = [name]
         for each in plan.cases:
             row, base = best(rows, each.name, name), best(rows, each.name, BASE)
-            line += [markdown.number(row.tpm), str(row.run.batch), markdown.times(row.tpm / base.tpm if base else None)] if row else ["–"] * 3
+            if row is None:
+                line += ["–"] * 3
+            else:
+                line += [markdown.number(row.tpm), str(row.run.batch), markdown.times(row.tpm / base.tpm if base else None)]
         out.append(line)
     return markdown.table(head, out)
 
@@ -137,8 +140,9 @@ def seconds_at(context: float, points: dict[int, float]) -> float | None:
 def peers(records: list[dict], rows: dict, plan: Plan) -> str:
     """RecGen against other engines' vanilla model, at batch 1 in the first case.
 
-    A line of `records` has engine, dtype, batch, context, steps and tokens_per_s, where steps of 0 are of a prompt.  The peers were
-    measured beside our vanilla at other contexts and not beside RecGen: what is carried over is how much faster they are than ours.
+    A line of `records` has engine, dtype, batch, context, steps and tokens_per_s, where steps of 0 are of a prompt.  The peers
+    were measured beside our vanilla at other contexts and not beside RecGen: what is carried over is how much faster they are
+    than ours.
     """
     case = plan.cases[0]
     row, base = rows.get((case.name, "photon recgen", 1)), rows.get((case.name, BASE, 1))
