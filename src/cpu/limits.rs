@@ -42,7 +42,11 @@ pub fn read_bandwidth(threads: usize) -> Result<f64> {
             let start = Instant::now();
             threads.share(64, usize::MAX / 8, |range| {
                 let part = &part[range.start * piece..range.end * piece];
-                std::hint::black_box(if (i + i / PARTS) % 2 == 0 { sum8(isa, part) } else { sum4(isa, part) });
+                std::hint::black_box(if (i + i / PARTS).is_multiple_of(2) {
+                    sum8(isa, part)
+                } else {
+                    sum4(isa, part)
+                });
             });
             start.elapsed().as_secs_f64()
         })
