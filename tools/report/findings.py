@@ -11,14 +11,16 @@ def ratios(rows: dict, plan: Plan, paper: dict) -> list[str]:
     """RecGen's TPM over vanilla's, and the paper's claims of it."""
     out = []
     for case in plan.cases:
-        found = []
+        found, of_peak = [], []
         for batch in case.batches:
             row, base = rows.get((case.name, "photon recgen", batch)), rows.get((case.name, BASE, batch))
             if row and base:
                 found.append(f"{markdown.number(row.tpm / base.tpm)} at batch {batch}")
+                of_peak.append(markdown.number(row.tpm_peak / base.tpm_peak))
         if found:
             lengths = f"{case.name} ({case.prompt} + {case.new} tokens)"
-            out.append(f"{lengths}: RecGen's TPM over vanilla's is {', '.join(found)}.")
+            out.append(f"{lengths}: RecGen's TPM over vanilla's is {', '.join(found)}. Divided by peaks instead of caches it is "
+                       f"{', '.join(of_peak)}.")
         own, base = best(rows, case.name, "photon recgen"), best(rows, case.name, BASE)
         if own and base and len(found) > 1:
             out.append(f"{case.name}, each at its best batch ({own.run.batch} and {base.run.batch}): "
@@ -41,7 +43,7 @@ def claims(rows: dict, plan: Plan, paper: dict) -> list[str]:
     for claim in paper["ratios"]:
         if claim["what"].startswith("throughput per memory"):
             verdict = "as high" if most >= claim["value"] else "not as high"
-            out.append(f"{claim['what'].capitalize()} {claim['value']:,} ({claim['from']}): {verdict} here, on a CPU at the paper's "
+            out.append(f"{claim['what'][0].upper()}{claim['what'][1:]} {claim['value']:,} ({claim['from']}): {verdict} here, on a CPU at the paper's "
                        f"lengths, where the highest ratio at equal batch is {markdown.number(most)} ({run.case}, {run.name}, batch "
                        f"{run.batch}). Ours divides by cache bytes, the paper by memory that includes activations.")
     return out

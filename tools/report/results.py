@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from plan import Case, Plan, Run
+from plan import MODES, Case, Plan, Run
 
 GIB = 1 << 30
 
@@ -91,7 +91,14 @@ def measured(records: list[dict], plan: Plan) -> dict[tuple[str, str, int], Meas
         out[(run.case, run.name, run.batch)] = Measured(
             run, record, tuple(each["tokens_per_second"] for each in group), cache,
             record["peak_bytes"] / run.batch + cache - own, whole)
-    return out
+    return dict(sorted(out.items(), key=lambda item: order(item[1].run, plan)))
+
+
+def order(run: Run, plan: Plan) -> tuple:
+    """Of rows in every table, in whatever order they were measured: case, batch, then as the plan has them."""
+    cases = [case.name for case in plan.cases]
+    families = list(plan.models)
+    return (cases.index(run.case), run.batch, families.index(run.family), MODES[run.family].index(run.mode), run.refresh or 0)
 
 
 def is_whole(run: Run, case: Case) -> bool:

@@ -76,6 +76,12 @@ class ResultsTest(unittest.TestCase):
     def test_tpm_is_thousand_tokens_a_second_and_gib(self):
         self.assertEqual(tpm(2000, GIB // 2), 4.0)
 
+    def test_rows_stand_in_the_plans_order_however_they_were_measured(self):
+        lines = [line("photon", "recgen", 1, 1), line("vanilla", "exact", 4, 1, prompt=280, new=40), line("photon", "exact", 1, 1),
+                 line("vanilla", "exact", 1, 1)]
+        names = [(name, batch) for _, name, batch in measured(lines, PLAN)]
+        self.assertEqual(names, [("vanilla exact", 1), ("photon exact", 1), ("photon recgen", 1), ("vanilla exact", 4)])
+
     def test_the_median_round_is_shown_and_all_are_kept(self):
         rows = measured([line("vanilla", "exact", 1, rate, number=i) for i, rate in enumerate((30, 10, 20))], PLAN)
         self.assertEqual(rows[("DE", "vanilla exact", 1)].rate, 20)

@@ -17,7 +17,7 @@ def case(rows: dict, name: str, paper: dict) -> str:
             "paper's memory, GiB", "TPM", "× vanilla", "TPM of the peak", "× vanilla"]
     memory = paper["memory_gib_per_sequence"].get(name, {})
     out = []
-    for (of, _, batch), row in sorted(rows.items(), key=lambda item: item[0][2]):
+    for (of, _, batch), row in rows.items():
         if of != name:
             continue
         base = rows.get((name, BASE, batch))
