@@ -94,14 +94,15 @@ def gemm():
 
 
 def grid():
-    """The training grid: held-out likelihood of every run in every mode, at the end."""
+    """The training grid: held-out likelihood of every finished run in every mode."""
     order = [run["name"] for run in json.loads((ROOT / "tools" / "train" / "grid.json").read_text())["runs"]]
     modes = ["exact", "hiergen", "recgen", "refresh 2", "refresh 8"]
     head = ["run", "parameters", "MFLOP a token, trained", *(f"`{mode}`" for mode in modes), "L_rec `exact`", "`hiergen`", "`recgen`"]
     rows = []
-    for name in order:
-        log = [json.loads(line) for line in (ROOT / "docs" / "results" / "train" / f"{name}.jsonl").read_text().splitlines()]
-        start, done = log[0], log[-1]
+    logs = ROOT / "docs" / "results" / "train"
+    for name in [name for name in order if (logs / f"{name}.jsonl").exists()]:
+        lines = [json.loads(line) for line in (logs / f"{name}.jsonl").read_text().splitlines()]
+        start, done = lines[0], lines[-1]
         rows.append([
             name, f"{start['parameters'] / 1e6:.2f} M", f"{start['training_flops_per_token'] / 1e6:.2f}",
             *(f"{done[f'bits {mode}']:.3f}" if f"bits {mode}" in done else "" for mode in modes),

@@ -37,6 +37,7 @@ def style(axis, title: str) -> None:
     axis.set_title(title, fontsize=10)
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
+    axis.locator_params(axis="x", nbins=4)
     axis.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g} M" if x else "0")
 
 
