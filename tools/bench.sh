@@ -13,22 +13,24 @@ cargo build --release --locked --quiet
 photon=target/release/photon
 mkdir -p "$(dirname "$results")"
 runs=(
-    "vanilla-600m exact 1"
-    "block-600m exact 1"
-    "photon-600m exact 1"
-    "photon-600m hiergen 1"
-    "photon-600m recgen 1"
-    "vanilla-600m exact 32"
-    "photon-600m hiergen 32"
-    "photon-600m recgen 32"
+    "vanilla-600m exact 1 bf16"
+    "block-600m exact 1 bf16"
+    "photon-600m exact 1 bf16"
+    "photon-600m hiergen 1 bf16"
+    "photon-600m recgen 1 bf16"
+    "vanilla-600m exact 1 int8"
+    "photon-600m recgen 1 int8"
+    "vanilla-600m exact 32 bf16"
+    "photon-600m hiergen 32 bf16"
+    "photon-600m recgen 32 bf16"
 )
 : >"$results.new"
 for ((round = 1; round <= rounds; round++)); do
     for run in "${runs[@]}"; do
-        read -r preset mode batch <<<"$run"
+        read -r preset mode batch dtype <<<"$run"
         echo "round $round: $run" >&2
         "$photon" bench --preset "$preset" --mode "$mode" --batch "$batch" \
-            --prompt-tokens 128 --new-tokens "$new" --dtype bf16 --json >>"$results.new"
+            --prompt-tokens 128 --new-tokens "$new" --dtype "$dtype" --json >>"$results.new"
     done
 done
 mv "$results.new" "$results"

@@ -31,10 +31,10 @@ def cpu():
     """Decoding on the CPU, with the machine's limits measured in the same run: of each configuration the median round."""
     rounds = {}
     for run in rows_of("bench"):
-        rounds.setdefault((run["preset"], run["mode"], run["batch"]), []).append(run)
+        rounds.setdefault((run["preset"], run["mode"], run["batch"], run["dtype"]), []).append(run)
     runs = [sorted(group, key=lambda run: run["tokens_per_second"])[len(group) // 2] for group in rounds.values()]
-    base = {run["batch"]: run for run in runs if run["preset"].startswith("vanilla")}
-    head = ["model, mode, batch", "tokens/s", "all rounds", "× vanilla", "share of read bandwidth", "share of FMA peak",
+    base = {run["batch"]: run for run in runs if run["preset"].startswith("vanilla") and run["dtype"] == "bf16"}
+    head = ["model, mode, batch, weights", "tokens/s", "all rounds", "× vanilla", "share of read bandwidth", "share of FMA peak",
             "cache bytes per token of context", "peak MB beside weights"]
     rows = []
     for run, group in zip(runs, rounds.values()):
@@ -42,7 +42,7 @@ def cpu():
         context = run["prompt_tokens"] + run["new_tokens"]
         rates = [each["tokens_per_second"] for each in group]
         rows.append([
-            f"{run['preset']}, {run['mode']}, {run['batch']}",
+            f"{run['preset']}, {run['mode']}, {run['batch']}, {run['dtype']}",
             f"{run['tokens_per_second']:.1f}",
             f"{min(rates):.1f}–{max(rates):.1f}",
             f"{run['tokens_per_second'] / base[run['batch']]['tokens_per_second']:.1f}",
@@ -54,8 +54,8 @@ def cpu():
     first = runs[0]
     read = [run["limits"]["read_gb_per_s"] for group in rounds.values() for run in group]
     fma = [run["limits"]["fma_flops"] / 1e9 for group in rounds.values() for run in group]
-    note = (f"\n\n{first['prompt_tokens']} prompt + {first['new_tokens']} new tokens a sequence, {first['dtype']} weights with seeded "
-            f"random values, {first['threads']} threads; the median of {len(rounds[next(iter(rounds))])} rounds. The limits are measured "
+    note = (f"\n\n{first['prompt_tokens']} prompt + {first['new_tokens']} new tokens a sequence, weights with seeded "
+            f"random values, {first['threads']} threads; × vanilla is against bf16; the median of {len(rounds[next(iter(rounds))])} rounds. The limits are measured "
             f"after each run, and the shares refer to those: {min(read):.0f}–{max(read):.0f} GB/s and "
             f"{min(fma):.0f}–{max(fma):.0f} GFLOP/s.")
     return markdown(head, rows) + note
