@@ -64,6 +64,16 @@ pub struct Scratch {
     before: Vec<f64>,
 }
 
+impl Scratch {
+    /// Makes room for draws from `vocabulary` logits.
+    pub(crate) fn reserve(&mut self, vocabulary: usize) {
+        self.keys.clear();
+        self.keys.reserve(vocabulary);
+        self.before.clear();
+        self.before.reserve(vocabulary.div_ceil(BLOCK));
+    }
+}
+
 /// Tokens between two remembered partial sums: a draw re-walks one block instead of the vocabulary.
 const BLOCK: usize = 512;
 

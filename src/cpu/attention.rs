@@ -20,6 +20,17 @@ pub(crate) struct Scratch {
     sums: Vec<f32>,
 }
 
+impl Scratch {
+    /// Makes room for `count` queries of `head_dim` that see up to `keys` keys.
+    pub(crate) fn reserve(&mut self, count: usize, head_dim: usize, keys: usize) -> Result<()> {
+        self.queries.at_least(count * head_dim.next_multiple_of(LANES))?;
+        self.scores.at_least(count * keys.next_multiple_of(LANES))?;
+        self.sums.clear();
+        self.sums.reserve(count);
+        Ok(())
+    }
+}
+
 /// Keys and values of one head, each row `pitch` values after the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct Strip<E> {

@@ -104,6 +104,15 @@ impl<T: Default> Pool<T> {
         Pool(Mutex::new(Vec::with_capacity(64)))
     }
 
+    /// Has `count` things at hand, each readied by `ready`: what a thread that comes in late would otherwise allocate then.
+    pub(crate) fn ready(&self, count: usize, ready: impl FnMut(&mut T) -> Result<()>) -> Result<()> {
+        let mut things = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        while things.len() < count {
+            things.push(T::default());
+        }
+        things.iter_mut().try_for_each(ready)
+    }
+
     /// Runs `work` with one of the things.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         let lock = || self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

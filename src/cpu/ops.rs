@@ -341,6 +341,12 @@ impl Backend for CpuBackend {
             scratch.places.clear();
             scratch.places.extend(scratch.indices.iter().map(|&i| from.at(i)));
             let (indices, places) = (&scratch.indices, &scratch.places);
+            if indices.iter().any(|&i| draws[i].sampling.temperature > 0.0) {
+                self.draws.ready(self.threads.count(), |scratch| {
+                    scratch.reserve(head.outputs);
+                    Ok(())
+                })?;
+            }
             let ids = Mutex::new(&mut ids.0);
             self.logits(
                 head,

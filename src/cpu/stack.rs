@@ -158,6 +158,15 @@ impl CpuBackend {
             }
         };
         let high = (QUERIES / group).max(1);
+        let keys = match attention {
+            Attention::Chunks { window } => *window,
+            Attention::Step { position, rows, .. } => *position + *rows,
+            Attention::Stream { caches, lanes, rows } => {
+                lanes.iter().zip(*rows).map(|(&lane, rows)| caches[lane].len + rows).max().unwrap_or(0)
+            }
+        };
+        self.blocks
+            .ready(self.threads.count(), |scratch| scratch.reserve(high * group, heads.head_dim, keys))?;
         match attention {
             Attention::Chunks { window } => {
                 let window = *window;
