@@ -115,6 +115,17 @@ impl From<Storage> for Dtype {
     }
 }
 
+/// What a checkpoint is computed with.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct ComputeArgs {
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    pub device: Device,
+    /// How weights are stored in memory [default: as in the checkpoint]
+    #[arg(long, value_enum)]
+    pub dtype: Option<Storage>,
+}
+
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("input").required(true).args(["prompt", "tokens"])))]
 pub struct GenerateArgs {
@@ -141,12 +152,8 @@ pub struct GenerateArgs {
     /// Sequences to generate; sequence i draws its own random numbers
     #[arg(long, value_name = "B", default_value_t = 1, value_parser = within::<1, BATCH>)]
     pub batch: usize,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: Device,
-    /// How weights are stored in memory [default: as in the checkpoint]
-    #[arg(long, value_enum)]
-    pub dtype: Option<Storage>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
@@ -207,12 +214,8 @@ pub struct ScoreArgs {
     /// recgen only: encode the last K scored meta-contexts again after every K
     #[arg(long, value_name = "K", value_parser = within::<1, COUNT>)]
     pub refresh: Option<usize>,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: Device,
-    /// How weights are stored in memory [default: as in the checkpoint]
-    #[arg(long, value_enum)]
-    pub dtype: Option<Storage>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Print one JSON object instead of a summary
     #[arg(long)]
     pub json: bool,
@@ -268,12 +271,8 @@ pub struct EvalArgs {
     /// Texts scored side by side at most
     #[arg(long, value_name = "B", default_value_t = 64, value_parser = within::<1, BATCH>)]
     pub batch: usize,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    pub device: Device,
-    /// How weights are stored in memory [default: as in the checkpoint]
-    #[arg(long, value_enum)]
-    pub dtype: Option<Storage>,
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub json: bool,

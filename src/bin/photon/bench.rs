@@ -64,20 +64,21 @@ struct Limits {
 
 /// Measures, and prints the figures.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let (_, config) = args.shape()?;
+    let (name, config) = args.shape()?;
     let vanilla = config.model_type == ModelType::Vanilla;
     let mode = args.mode.unwrap_or(if vanilla { args::Mode::Exact } else { args::Mode::Recgen });
     let mode = engine::mode(mode, args.refresh)?.settle(&config)?;
-    let gpu = engine::on_gpu(args.device, !args.dtype.on_cpu_only() && args.threads.is_none())?;
+    let possible = !args.dtype.on_cpu_only() && args.threads.is_none() && args.isa.is_none();
+    let gpu = engine::on_gpu(args.device, possible)?;
     #[cfg(feature = "cuda")]
     if gpu {
-        return on_cuda(args, &config, mode);
+        return on_cuda(args, name, &config, mode);
     }
     debug_assert!(!gpu, "a GPU in a program without CUDA");
-    on_cpu(args, &config, mode)
+    on_cpu(args, name, &config, mode)
 }
 
-fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
+fn on_cpu(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Result<()> {
     if args.simulated {
         return Err(Error::argument("--simulated belongs to --device cuda; leave it out on the CPU"));
     }
@@ -85,6 +86,7 @@ fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
     let weight_bytes = weight_bytes(&checkpoint, args.dtype);
     measure(
         args,
+        name,
         mode,
         &engine::on_cpu(checkpoint, Some(args.dtype), args.threads, args.isa.map(Into::into))?,
         weight_bytes,
@@ -93,7 +95,7 @@ fn on_cpu(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
 }
 
 #[cfg(feature = "cuda")]
-fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
+fn on_cuda(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Result<()> {
     if let Some(isa) = args.isa {
         return Err(Error::argument(format!("--isa {isa:?} belongs to --device cpu; leave it out")));
     }
@@ -102,18 +104,18 @@ fn on_cuda(args: &BenchArgs, config: &Config, mode: Mode) -> Result<()> {
     }
     // Before the weights are made, which takes its time.
     let backend = CudaBackend::new(CudaOptions { dtype: args.dtype.into(), ..CudaOptions::default() })?;
-    let name = backend.device_name()?;
-    let simulated = name.contains("gpusim");
+    let device = backend.device_name()?;
+    let simulated = device.contains("gpusim");
     if simulated && !args.simulated {
         return Err(Error::argument(format!(
-            "--device cuda is {name:?}: its seconds are the host's and say nothing about a GPU; add --simulated to have them nevertheless"
+            "--device cuda is {device:?}: its seconds are the host's and say nothing about a GPU; add --simulated to have them nevertheless"
         )));
     }
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
     let weight_bytes = weight_bytes(&checkpoint, args.dtype);
     let engine = Engine::new(backend, &checkpoint)?;
     drop(checkpoint);
-    measure(args, mode, &engine, weight_bytes, if simulated { SIMULATED } else { "wall" })
+    measure(args, name, mode, &engine, weight_bytes, if simulated { SIMULATED } else { "wall" })
 }
 
 /// Bytes of the weights as they are kept; as int8, those of every matrix that is not a table, with a factor for each output.
@@ -130,6 +132,7 @@ fn weight_bytes(checkpoint: &Checkpoint, dtype: args::Storage) -> usize {
 
 fn measure<B: Instruments>(
     args: &BenchArgs,
+    name: String,
     mode: Mode,
     engine: &Engine<B>,
     weight_bytes: usize,
@@ -196,7 +199,7 @@ fn measure<B: Instruments>(
         weight_bytes,
         dram_gb_per_s: read,
         flops,
-        preset: args.shape()?.0,
+        preset: name,
         mode: mode.to_string(),
         dtype: args.dtype.to_string(),
         batch: args.batch,

@@ -20,12 +20,8 @@ pub trait Job {
 }
 
 /// Runs a job on the device that was asked for. The checkpoint is released first: the engine has its own copy of the matrices.
-pub fn run(
-    checkpoint: Checkpoint,
-    device: args::Device,
-    dtype: Option<args::Storage>,
-    job: impl Job,
-) -> Result<()> {
+pub fn run(checkpoint: Checkpoint, compute: args::ComputeArgs, job: impl Job) -> Result<()> {
+    let args::ComputeArgs { device, dtype } = compute;
     let gpu = on_gpu(device, !dtype.is_some_and(args::Storage::on_cpu_only))?;
     #[cfg(feature = "cuda")]
     if gpu {

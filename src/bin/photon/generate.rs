@@ -37,10 +37,10 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
     let tokenizer = input::tokenizer(&dir, checkpoint.config())?;
     let tokenizer = tokenizer.as_ref();
     let prompt = match (&args.prompt, &args.tokens) {
-        (Some(text), _) => input::needed(tokenizer, "--prompt", &dir)?.encode(text)?,
+        (Some(text), _) => input::needed(tokenizer, "--prompt", &dir, "pass --tokens")?.encode(text)?,
         (None, ids) => input::tokens(ids.as_deref().unwrap_or(""), checkpoint.config().vocab_size)?,
     };
-    engine::run(checkpoint, args.device, args.dtype, Job { args, mode, sampling, tokenizer, prompt })
+    engine::run(checkpoint, args.compute, Job { args, mode, sampling, tokenizer, prompt })
 }
 
 struct Job<'a> {

@@ -39,11 +39,16 @@ pub fn tokenizer(dir: &Path, config: &Config) -> Result<Option<Tokenizer>> {
     Ok(Some(tokenizer))
 }
 
-/// The tokenizer that `argument` needs, or an error that says so.
-pub fn needed<'a>(tokenizer: Option<&'a Tokenizer>, argument: &str, dir: &Path) -> Result<&'a Tokenizer> {
+/// The tokenizer that `argument` needs, or an error that says so, and what to do.
+pub fn needed<'a>(
+    tokenizer: Option<&'a Tokenizer>,
+    argument: &str,
+    dir: &Path,
+    remedy: &str,
+) -> Result<&'a Tokenizer> {
     tokenizer.ok_or_else(|| {
         Error::argument(format!(
-            "{argument} needs {}, which is not there; pass --tokens",
+            "{argument} needs {}, which is not there; {remedy}",
             dir.join("tokenizer.json").display()
         ))
     })
@@ -161,6 +166,9 @@ mod tests {
 
     #[test]
     fn a_model_without_tokenizer_asks_for_tokens() {
-        refused(needed(None, "--prompt", Path::new("some/model")), &["--prompt", "some/model", "--tokens"]);
+        refused(
+            needed(None, "--prompt", Path::new("some/model"), "pass --tokens"),
+            &["--prompt", "some/model", "--tokens"],
+        );
     }
 }

@@ -24,11 +24,14 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         (Some(file), _) => {
             let text = input::text_file(file)?;
             let tokenizer = input::tokenizer(&dir, checkpoint.config())?;
-            (input::needed(tokenizer.as_ref(), "--text", &dir)?.encode(&text)?, Some(text.len()))
+            (
+                input::needed(tokenizer.as_ref(), "--text", &dir, "pass --tokens")?.encode(&text)?,
+                Some(text.len()),
+            )
         }
         (None, ids) => (input::tokens(ids.as_deref().unwrap_or(""), checkpoint.config().vocab_size)?, None),
     };
-    engine::run(checkpoint, args.device, args.dtype, Job { args, mode, tokens, bytes })
+    engine::run(checkpoint, args.compute, Job { args, mode, tokens, bytes })
 }
 
 struct Job<'a> {

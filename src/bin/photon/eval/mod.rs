@@ -9,10 +9,10 @@ mod statistics;
 mod tasks;
 mod windows;
 
+use photon_kernels::Result;
 use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::Checkpoint;
 use photon_kernels::generate::{Engine, Mode};
-use photon_kernels::{Error, Result};
 
 use crate::args::EvalArgs;
 use crate::{engine, input, output};
@@ -31,24 +31,19 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let checkpoint = Checkpoint::open(&dir)?;
     let config = checkpoint.config();
     let modes = modes::list(&args.mode, &args.refresh, config)?;
-    let tokenizer = input::tokenizer(&dir, config)?.ok_or_else(|| {
-        let file = dir.join("tokenizer.json");
-        Error::argument(format!(
-            "eval needs {}, which is not there; put the model's tokenizer there",
-            file.display()
-        ))
-    })?;
+    let tokenizer = input::tokenizer(&dir, config)?;
+    let tokenizer = input::needed(tokenizer.as_ref(), "eval", &dir, "put the model's tokenizer there")?;
     let text = args
         .text
         .as_deref()
-        .map(|file| perplexity::HeldOut::read(file, &tokenizer, config, args))
+        .map(|file| perplexity::HeldOut::read(file, tokenizer, config, args))
         .transpose()?;
     let tasks = sources
         .into_iter()
-        .map(|source| choice::Task::read(source, &tokenizer, config, args.limit))
+        .map(|source| choice::Task::read(source, tokenizer, config, args.limit))
         .collect::<Result<_>>()?;
     let model = dir.display().to_string();
-    engine::run(checkpoint, args.device, args.dtype, Job { args, model, modes, text, tasks })
+    engine::run(checkpoint, args.compute, Job { args, model, modes, text, tasks })
 }
 
 struct Job<'a> {
