@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::model::{Activations, Flat, FlatState, Index, fit};
 
 use super::ScoreRequest;
-use super::pieces::{Piece, lanes_and_lengths, passes};
+use super::pieces::{lanes_and_lengths, passes, whole};
 
 impl<B: Backend> Flat<B> {
     /// [`super::Engine::score_batch`] of checked requests. The distribution of a text's first token is uniform.
@@ -18,9 +18,7 @@ impl<B: Backend> Flat<B> {
         let d = self.config.hidden_size;
         let lengths: Vec<usize> = requests.iter().map(|r| r.tokens.len()).collect();
         let most = backend.pass_rows().min(lengths.iter().sum()).max(1);
-        let whole = |(lane, &len): (usize, &usize)| Piece { lane, first: 0, len };
-        let pieces: Vec<Piece> =
-            lengths.iter().enumerate().map(whole).flat_map(|piece| piece.split(most)).collect();
+        let pieces = whole(lengths.iter().copied(), most);
         let mut activations = Activations::new(backend, &self.config)?;
         let mut state = FlatState::new(self, backend, &lengths)?;
         let mut ids = backend.ids(most)?;

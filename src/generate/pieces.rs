@@ -22,6 +22,12 @@ impl Piece {
     }
 }
 
+/// All of every lane, in pieces of at most `most` units; `lengths` are the lanes'.
+pub(super) fn whole(lengths: impl IntoIterator<Item = usize>, most: usize) -> Vec<Piece> {
+    let lanes = lengths.into_iter().enumerate();
+    lanes.flat_map(|(lane, len)| Piece { lane, first: 0, len }.split(most)).collect()
+}
+
 /// Consecutive pieces that fit in one pass of `most` units together, each lane at most once in a pass.
 pub(super) fn passes(pieces: &[Piece], most: usize) -> Vec<&[Piece]> {
     let mut passes = Vec::new();
@@ -55,9 +61,7 @@ mod tests {
         for (lengths, most) in
             [(vec![], 4), (vec![0, 3, 0, 9, 1, 1, 1], 4), (vec![5; 7], 5), (vec![1; 9], 2), (vec![30], 7)]
         {
-            let whole = |(lane, &len): (usize, &usize)| Piece { lane, first: 0, len };
-            let pieces: Vec<Piece> =
-                lengths.iter().enumerate().map(whole).flat_map(|piece| piece.split(most)).collect();
+            let pieces = whole(lengths.iter().copied(), most);
             let mut read = vec![0; lengths.len()];
             for pass in passes(&pieces, most) {
                 let (lanes, lens) = lanes_and_lengths(pass);

@@ -3,9 +3,9 @@
 use crate::backend::{Backend, KvCache, RowMap};
 use crate::error::Result;
 use crate::model::hierarchy::Feed;
-use crate::model::{Carry, Content, Photon, State, Work, fit};
+use crate::model::{Carry, Content, Index, Photon, State, Work, fit};
 
-use super::pieces::{Piece, lanes_and_lengths, passes};
+use super::pieces::{Piece, lanes_and_lengths, passes, whole};
 use super::{Mode, ScoreRequest};
 
 /// Texts being scored, one pass of meta-contexts after another. A text that ends inside a meta-context is padded: the
@@ -88,12 +88,7 @@ impl<B: Backend> Scoring<'_, B> {
     fn known(&mut self, feed: Feed, metas: impl Fn(&ScoreRequest<'_>) -> usize) -> Result<()> {
         let (model, backend) = (self.model, self.backend);
         let most = model.most_metas(backend);
-        let pieces: Vec<Piece> = self
-            .requests
-            .iter()
-            .enumerate()
-            .flat_map(|(lane, request)| Piece { lane, first: 0, len: metas(request) }.split(most))
-            .collect();
+        let pieces = whole(self.requests.iter().map(metas), most);
         for pass in passes(&pieces, most) {
             let (lanes, metas) = lanes_and_lengths(pass);
             self.load(pass)?;
@@ -140,22 +135,19 @@ impl<B: Backend> Scoring<'_, B> {
     fn evolve(&mut self, pass: &[Piece]) -> Result<()> {
         let (model, backend, top) = (self.model, self.backend, self.model.depth());
         let units = model.config.units(top - 1);
-        let mut total = 0;
-        let mut starts = Vec::with_capacity(pass.len());
-        for piece in pass {
-            starts.push(total);
-            total += piece.len;
-        }
-        fit(backend, &mut self.evolved, total * units * model.width)?;
+        let (_, metas) = lanes_and_lengths(pass);
+        let mut index = Index::default();
+        index.starts(&metas, units);
+        fit(backend, &mut self.evolved, metas.iter().sum::<usize>() * units * model.width)?;
         let ones = vec![1; pass.len()];
-        let longest = pass.iter().map(|piece| piece.len).max().unwrap_or(0);
+        let longest = metas.iter().copied().max().unwrap_or(0);
         let (mut lanes, mut rows) = (Vec::new(), Vec::new());
         for j in 0..longest {
             lanes.clear();
             rows.clear();
-            for (piece, start) in pass.iter().zip(&starts).filter(|(piece, _)| piece.len > j) {
+            for (piece, start) in pass.iter().zip(&index.from).filter(|(piece, _)| piece.len > j) {
                 lanes.push(piece.lane);
-                rows.extend((start + j) * units..(start + j + 1) * units);
+                rows.extend(start + j * units..start + (j + 1) * units);
             }
             let Scoring { work, state, evolved, .. } = self;
             model.condition_first(backend, work, state, &lanes, &ones[..lanes.len()])?;
