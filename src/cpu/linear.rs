@@ -299,34 +299,24 @@ impl CpuLinear {
                 let bias = self.bias.as_ref().map(|bias| &bias[first..first + outputs]);
                 let (from, to) = (from - first, to - first);
                 let (row, offsets) = (range.start, &offsets[range.clone()]);
-                // SAFETY: the caller vouches for `out`.
-                unsafe {
-                    match block {
-                        Block::F32(w) => {
-                            let scales = None;
+                let scales = if let Block::Int8(matrix) = block { Some(&matrix.scales[..]) } else { None };
+                macro_rules! run {
+                    ($w:expr) => {
+                        // SAFETY: the caller vouches for `out`.
+                        unsafe {
+                            let w = $w;
                             product::run(
                                 isa,
                                 &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
                                 out,
-                            );
+                            )
                         }
-                        Block::Bf16(w) => {
-                            let scales = None;
-                            product::run(
-                                isa,
-                                &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
-                                out,
-                            );
-                        }
-                        Block::Int8(Int8 { values: w, scales }) => {
-                            let scales = Some(&scales[..]);
-                            product::run(
-                                isa,
-                                &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
-                                out,
-                            );
-                        }
-                    }
+                    };
+                }
+                match block {
+                    Block::F32(w) => run!(w),
+                    Block::Bf16(w) => run!(w),
+                    Block::Int8(matrix) => run!(&matrix.values),
                 }
             }
             first += outputs;

@@ -24,7 +24,6 @@ const SPINS: usize = 2_000;
 pub(crate) struct Threads {
     /// None where one thread does everything.
     crew: Option<Crew>,
-    count: usize,
 }
 
 impl Threads {
@@ -36,11 +35,11 @@ impl Threads {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let crew = if count > 1 { Some(Crew::new(count - 1)?) } else { None };
-        Ok(Threads { crew, count })
+        Ok(Threads { crew })
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.count
+        self.crew.as_ref().map_or(1, Crew::count)
     }
 
     /// Calls `work` on ranges that cover `0..n`. `cost` is a rough guess of the whole work in nanoseconds.
@@ -50,9 +49,9 @@ impl Threads {
     pub(crate) fn share(&self, n: usize, cost: usize, work: impl Fn(Range<usize>) + Sync) {
         match &self.crew {
             Some(crew) if n > 1 && cost >= WORTH_SHARING => match crew.turn.try_lock() {
-                Ok(turn) => crew.share(turn, n, self.count, &work),
+                Ok(turn) => crew.share(turn, n, &work),
                 // A panic of earlier work left nothing behind.
-                Err(TryLockError::Poisoned(turn)) => crew.share(turn.into_inner(), n, self.count, &work),
+                Err(TryLockError::Poisoned(turn)) => crew.share(turn.into_inner(), n, &work),
                 Err(TryLockError::WouldBlock) => work(0..n),
             },
             _ if n > 0 => work(0..n),
@@ -128,7 +127,12 @@ impl Crew {
         Ok(crew)
     }
 
-    fn share(&self, turn: MutexGuard<'_, ()>, n: usize, count: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
+    /// The workers, and the caller whom they help.
+    fn count(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    fn share(&self, turn: MutexGuard<'_, ()>, n: usize, work: &(dyn Fn(Range<usize>) + Sync)) {
         let post = &*self.post;
         // SAFETY: only the lifetime changes. Workers use the pointer between the gate's opening and the end of `Shut::drop`,
         // which waits until the last one is out, also when `work` panics.
@@ -138,7 +142,7 @@ impl Crew {
                 *const (dyn Fn(Range<usize>) + Sync),
             >(work)
         };
-        let job = Job { work, n, count };
+        let job = Job { work, n, count: self.count() };
         // SAFETY: `turn` is held and the gate shut with nobody inside, since `Shut::drop` of the caller before.
         unsafe { *post.job.get() = Some(job) };
         post.taken.store(0, Ordering::Relaxed);
