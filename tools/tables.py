@@ -11,6 +11,8 @@ import re
 import statistics
 import sys
 
+from report import markdown
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "training.md"]
 
@@ -19,12 +21,6 @@ def rows_of(name):
     """The objects of docs/results/NAME.json, one a line."""
     path = ROOT / "docs" / "results" / f"{name}.json"
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-
-
-def markdown(head, rows):
-    """A Markdown table; all columns but the first are right-aligned."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def cpu():
@@ -58,7 +54,7 @@ def cpu():
             f"random values, {first['threads']} threads; × vanilla is against bf16; the median of {len(rounds[next(iter(rounds))])} rounds. The limits are measured "
             f"after each run, and the shares refer to those: {min(read):.0f}–{max(read):.0f} GB/s and "
             f"{min(fma):.0f}–{max(fma):.0f} GFLOP/s.")
-    return markdown(head, rows) + note
+    return markdown.table(head, rows) + note
 
 
 def sample():
@@ -66,7 +62,7 @@ def sample():
     scores = json.loads((ROOT / "models" / "photon-austen-7m" / "scores.json").read_text())
     bits = scores["bits_per_byte"]
     rows = [[f"`{mode}`", f"{value:.3f}", f"{100 * (value / bits['exact'] - 1):+.1f} %"] for mode, value in bits.items()]
-    return markdown(["mode", "bits per byte", "against `exact`"], rows)
+    return markdown.table(["mode", "bits per byte", "against `exact`"], rows)
 
 
 def gemm():
@@ -90,7 +86,7 @@ def gemm():
     first = runs[0]
     note = (f"\n\n{first['threads']} thread; in this run memory is read at {first['read_gb_per_s']:.1f} GB/s, the FMA peak is "
             f"{first['fma_gflops']:.0f} GFLOP/s. `gemm` 0.19 is the crate of that name.")
-    return markdown(head, rows) + note
+    return markdown.table(head, rows) + note
 
 
 def grid():
@@ -109,7 +105,7 @@ def grid():
             *(f"{done[f'rec {mode}']:.3f}" if f"rec {mode}" in done else "" for mode in modes[:3]),
         ])
     note = f"\n\nBits per byte after {done['tokens']:,} tokens, over {done['windows']} windows of the held-out novel."
-    return markdown(head, rows) + note
+    return markdown.table(head, rows) + note
 
 
 def spread(rounds):
@@ -137,7 +133,7 @@ def peers():
             f"its Python package). Tokens per second: the median of {len(first['rounds'])} rounds, and the least and the most. In this "
             f"run memory is read at {min(read):.0f}–{max(read):.0f} GB/s, median {statistics.median(read):.0f}, and the f32 FMA peak is "
             f"{min(fma):.0f}–{max(fma):.0f} GFLOP/s, median {statistics.median(fma):.0f}.")
-    return markdown(["case", "peer", "peer, tokens/s", "ours", "ours, tokens/s", "ours / peer"], rows) + note
+    return markdown.table(["case", "peer", "peer, tokens/s", "ours", "ours, tokens/s", "ours / peer"], rows) + note
 
 
 TABLES = {"cpu": cpu, "grid": grid, "gemm": gemm, "peers": peers, "sample": sample}

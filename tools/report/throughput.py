@@ -2,7 +2,7 @@
 
 import markdown
 from plan import Plan
-from results import GIB, Measured, best, least_seconds, limits, tpm
+from results import Measured, best, least_seconds, limits, tpm
 
 BASE = "vanilla exact"
 
@@ -125,7 +125,7 @@ def memory(rows: dict, records: list[dict], paper: dict) -> str:
         row = rows.get((regime, name, 1))
         theirs = paper["memory_gib_per_sequence"].get(regime, {}).get(name)
         out.append([f"{regime}, {name}", markdown.gib(row.cache) if row else "–", markdown.gib(row.peak) if row else "–",
-                    f"{size / GIB:.4f}", f"{theirs:.3f}" if theirs else "–"])
+                    markdown.gib(size), f"{theirs:.3f}" if theirs else "–"])
     return markdown.table(head, out)
 
 

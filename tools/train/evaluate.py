@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losses import distance
 from photon import Photon
-from score import Evolution, token_logprobs
+from score import Evolution, forced, token_logprobs
 from vanilla import Vanilla
 
 
@@ -17,13 +17,6 @@ def windows(stream: np.ndarray, length: int, count: int) -> Tensor:
     """[count, length], spread over the whole stream."""
     starts = np.linspace(0, len(stream) - length, count).astype(int)
     return torch.from_numpy(np.stack([stream[at : at + length] for at in starts]).astype(np.int64))
-
-
-def forced(model: Photon, tokens: Tensor, mode: str) -> tuple[Tensor, list[Tensor]]:
-    """`exact` or `hiergen`.  tokens [B, T] -> log-probabilities [B, T] and [X̂_{L-1}, .., X̂_1]"""
-    states = model.encode(tokens)
-    *own, latents = model.reconstruct(model.shift(model.depth, states[-1]), states if mode == "exact" else None)
-    return token_logprobs(model, latents, tokens), own
 
 
 def evolved(model: Photon, tokens: Tensor, prompt: int, refresh: int) -> tuple[Tensor, list[Tensor]]:

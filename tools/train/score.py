@@ -50,14 +50,17 @@ def token_logprobs(model: Photon, latents: Tensor, tokens: Tensor) -> Tensor:
     return logits.log_softmax(-1).gather(-1, tokens[..., None]).squeeze(-1)
 
 
+def forced(model: Photon, tokens: Tensor, mode: str) -> tuple[Tensor, list[Tensor]]:
+    """`exact` or `hiergen`.  tokens [B, T] -> log-probabilities [B, T] and [X̂_{L-1}, .., X̂_1]"""
+    states = model.encode(tokens)
+    *own, latents = model.reconstruct(model.shift(model.depth, states[-1]), states if mode == "exact" else None)
+    return token_logprobs(model, latents, tokens), own
+
+
 @torch.no_grad()
 def teacher_forced(model: Photon, tokens: Tensor, mode: str) -> Tensor:
     """`exact` or `hiergen`.  [B, T] -> [B, T]"""
-    padded = pad(model, tokens)
-    states = model.encode(padded)
-    top = model.shift(model.depth, states[-1])
-    latents = model.reconstruct(top, states if mode == "exact" else None)[-1]
-    return token_logprobs(model, latents, padded)[:, : tokens.shape[1]]
+    return forced(model, pad(model, tokens), mode)[0][:, : tokens.shape[1]]
 
 
 class Evolution:
