@@ -90,6 +90,17 @@ impl Storage {
     pub fn on_cpu_only(self) -> bool {
         matches!(self, Storage::F32 | Storage::Int8)
     }
+
+    /// What a GPU keeps; it refuses f32 itself.
+    #[cfg(feature = "cuda")]
+    pub fn on_gpu(self) -> Result<Dtype> {
+        match self {
+            Storage::Int8 => {
+                Err(Error::argument("--dtype int8 belongs to --device cpu; use bf16 or f16 on a GPU"))
+            }
+            storage => Ok(storage.into()),
+        }
+    }
 }
 
 impl fmt::Display for Storage {
@@ -399,6 +410,14 @@ mod tests {
     fn parse(line: &str) -> Result<Args, clap::Error> {
         // Words in quotes: none of the tests needs a space inside one.
         Args::try_parse_from(line.split(' ').map(|word| word.trim_matches('"')))
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn int8_is_refused_on_a_gpu_and_not_taken_for_what_else_is_kept() {
+        let message = Storage::Int8.on_gpu().unwrap_err().to_string();
+        assert!(message.contains("int8") && message.contains("--device cpu"), "{message}");
+        assert_eq!(Storage::F16.on_gpu().unwrap(), Dtype::F16);
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn on_cuda(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Resul
         return Err(Error::argument(format!("--threads {threads} belongs to --device cpu; leave it out")));
     }
     // Before the weights are made, which takes its time.
-    let backend = CudaBackend::new(CudaOptions { dtype: args.dtype.into(), ..CudaOptions::default() })?;
+    let backend = CudaBackend::new(CudaOptions { dtype: args.dtype.on_gpu()?, ..CudaOptions::default() })?;
     let device = backend.device_name()?;
     let simulated = device.contains("gpusim");
     if simulated && !args.simulated {

@@ -68,13 +68,8 @@ pub fn on_cpu(
 /// An engine on the GPU.
 #[cfg(feature = "cuda")]
 pub fn on_cuda(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CudaBackend>> {
-    if dtype == Some(args::Storage::Int8) {
-        return Err(photon_kernels::Error::argument(
-            "--dtype int8 belongs to --device cpu; use bf16 or f16 on a GPU",
-        ));
-    }
     let stored = if checkpoint.dtype() == Dtype::F16 { Dtype::F16 } else { Dtype::Bf16 };
-    let dtype = dtype.map_or(stored, Dtype::from);
+    let dtype = dtype.map_or(Ok(stored), args::Storage::on_gpu)?;
     Engine::new(CudaBackend::new(CudaOptions { dtype, ..CudaOptions::default() })?, &checkpoint)
 }
 
