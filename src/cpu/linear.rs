@@ -7,8 +7,8 @@ use super::arithmetic;
 use super::math;
 use super::memory::Aligned;
 use super::pack::Packed;
-use super::product::{self, Activations, Product, Rows, Then};
-use super::quantize::Int8;
+use super::product::{self, Activations, Output, Product, Rows, Then};
+use super::quantize::{Int8, SignMagnitude};
 use super::simd::Isa;
 use super::threads::{Shared, Threads};
 use crate::backend::{LinearSpec, RowMap};
@@ -30,15 +30,38 @@ pub struct CpuLinear {
 enum Block {
     F32(Packed<f32>),
     Bf16(Packed<u16>),
-    Int8(Int8),
+    Int8(Int8<i8>),
+    /// For products with activations in bfloat16.
+    Int8Dots(Int8<SignMagnitude>),
+}
+
+/// Calls `$body` with the packed matrix of a block, of whatever type.
+macro_rules! with_packed {
+    ($block:expr, $w:ident => $body:expr) => {
+        match $block {
+            Block::F32($w) => $body,
+            Block::Bf16($w) => $body,
+            Block::Int8(Int8 { values: $w, .. }) => $body,
+            Block::Int8Dots(Int8 { values: $w, .. }) => $body,
+        }
+    };
 }
 
 impl Block {
     fn outputs(&self) -> usize {
+        with_packed!(self, packed => packed.outputs())
+    }
+
+    /// Inputs, padded.
+    fn inputs(&self) -> usize {
+        with_packed!(self, packed => packed.inputs())
+    }
+
+    /// Factors of the outputs, where there are any.
+    fn scales(&self) -> Option<&[f32]> {
         match self {
-            Block::F32(packed) => packed.outputs(),
-            Block::Bf16(packed) => packed.outputs(),
-            Block::Int8(matrix) => matrix.values.outputs(),
+            Block::F32(_) | Block::Bf16(_) => None,
+            Block::Int8(Int8 { scales, .. }) | Block::Int8Dots(Int8 { scales, .. }) => Some(scales),
         }
     }
 
@@ -47,7 +70,7 @@ impl Block {
         match self {
             Block::F32(_) => 4,
             Block::Bf16(_) => 2,
-            Block::Int8(_) => 1,
+            Block::Int8(_) | Block::Int8Dots(_) => 1,
         }
     }
 }
@@ -107,10 +130,13 @@ impl Matrix {
     }
 
     /// A copy in the kernel's order.
-    fn packed(&self, threads: &Threads, int8: bool) -> Result<Block> {
+    fn packed(&self, threads: &Threads, int8: bool, activations: Activations) -> Result<Block> {
         let bytes = self.tensor.bytes();
         Ok(if int8 {
-            Block::Int8(Int8::new(threads, self)?)
+            match activations {
+                Activations::F32 => Block::Int8(Int8::new(threads, self)?),
+                Activations::Bf16 => Block::Int8Dots(Int8::new(threads, self)?),
+            }
         } else if self.narrow {
             Block::Bf16(Packed::new(threads, bytemuck::cast_slice(bytes), self.rows, self.columns)?)
         } else {
@@ -157,10 +183,15 @@ impl CpuLinear {
         let Some(first) = spec.weights.first() else {
             return Err(Error::argument("weights is empty; a linear map needs at least one matrix"));
         };
+        // f32 models keep their activations: there the sums are compared bit by bit with those of other machines.
+        let rounds = isa == Isa::Avx512Bf16 && dtype == Dtype::Bf16;
+        let activations = if rounds { Activations::Bf16 } else { Activations::F32 };
         let mut blocks = Vec::with_capacity(spec.weights.len());
         let mut inputs = None;
         for tensor in spec.weights {
-            let matrix = Matrix::new(tensor, dtype)?;
+            // Integers are made of the weights as they are, not of their roundings.
+            let exact = if int8 && tensor.dtype() != Dtype::Bf16 { Dtype::F32 } else { dtype };
+            let matrix = Matrix::new(tensor, exact)?;
             let inputs = *inputs.get_or_insert(matrix.columns);
             check::equal(
                 &format!("input width of {}", tensor.name()),
@@ -168,7 +199,7 @@ impl CpuLinear {
                 inputs,
                 &format!("that of {}", first.name()),
             )?;
-            blocks.push(matrix.packed(threads, int8)?);
+            blocks.push(matrix.packed(threads, int8, activations)?);
         }
         let inputs = inputs.unwrap_or(0);
         let outputs = blocks.iter().map(Block::outputs).sum();
@@ -180,16 +211,13 @@ impl CpuLinear {
             Some(bias) => Some(vector(bias, Some(outputs))?),
             None => None,
         };
-        // f32 models keep their activations: there the sums are compared bit by bit with those of other machines.
-        let rounds = isa == Isa::Avx512Bf16 && dtype == Dtype::Bf16;
-        let activations = if rounds { Activations::Bf16 } else { Activations::F32 };
         Ok(CpuLinear { norm, blocks, bias, activations, inputs, outputs })
     }
 
     /// Bytes of the matrices, factors of outputs included.
     pub(crate) fn bytes(&self) -> usize {
         let weights = self.inputs * self.outputs * self.blocks[0].element();
-        weights + if let Block::Int8(_) = self.blocks[0] { self.outputs * size_of::<f32>() } else { 0 }
+        weights + self.blocks[0].scales().map_or(0, |_| self.outputs * size_of::<f32>())
     }
 
     /// A guess, in nanoseconds of one thread, at what `rows` rows of all `outputs` cost.
@@ -211,7 +239,7 @@ impl CpuLinear {
         scratch: &'a mut Aligned<f32>,
     ) -> Result<Rows<'a>> {
         let width = self.inputs;
-        let k = width.next_multiple_of(2);
+        let k = self.blocks[0].inputs();
         let kind = self.activations;
         if self.norm.is_none() && width == k && count == 1 && kind == Activations::F32 {
             return Ok(Rows { values: &x[from.at(0) * width..][..width], kind, count, k });
@@ -299,25 +327,12 @@ impl CpuLinear {
                 let bias = self.bias.as_ref().map(|bias| &bias[first..first + outputs]);
                 let (from, to) = (from - first, to - first);
                 let (row, offsets) = (range.start, &offsets[range.clone()]);
-                let scales = if let Block::Int8(matrix) = block { Some(&matrix.scales[..]) } else { None };
-                macro_rules! run {
-                    ($w:expr) => {
-                        // SAFETY: the caller vouches for `out`.
-                        unsafe {
-                            let w = $w;
-                            product::run(
-                                isa,
-                                &Product { x: *x, row, w, from, to, scales, bias, offsets, then },
-                                out,
-                            )
-                        }
-                    };
-                }
-                match block {
-                    Block::F32(w) => run!(w),
-                    Block::Bf16(w) => run!(w),
-                    Block::Int8(matrix) => run!(&matrix.values),
-                }
+                let scales = block.scales();
+                // SAFETY: the caller vouches for `out`.
+                let out = unsafe { Output::new(out) };
+                with_packed!(block, w => {
+                    product::run(isa, &Product { x: *x, row, w, from, to, scales, bias, offsets, out, then });
+                });
             }
             first += outputs;
         }

@@ -1,6 +1,6 @@
 //! The matrix kernel: rows of activations times a packed matrix ([`super::pack`]).
 //!
-//! A tile is `MR` rows by `NP` panels of 16 outputs; each step takes one pair of inputs. With few rows `NP` is large:
+//! A tile is `MR` rows by `NP` panels of 16 outputs; each step takes one pair of inputs, or two. With few rows `NP` is large:
 //! the panels are streams from memory and arithmetic hides behind them. With many rows `MR` is large: each weight that is
 //! widened serves `MR` rows, and an activation is broadcast by the load that brings it. [`super::arithmetic`] says what a step does.
 //!
@@ -8,8 +8,9 @@
 //! last, the sums added to the result one after another. The tile's shape changes nothing of that, so an output has the same bits
 //! whatever shares the call; nor does the instruction set, but for [`Isa::Avx512Bf16`], whose sums are of rounded activations.
 
-use super::arithmetic::{Arithmetic, Fma};
+use super::arithmetic::{Arithmetic, Fma, Widen};
 use super::pack::{PAIR, Packable, Packed};
+use super::quantize::SignMagnitude;
 use super::simd::{Isa, LANES, Simd, entry};
 
 /// Longest run of `K` that is summed in one go: three panels of bfloat16 then fit 48 KB of L1.
@@ -21,6 +22,11 @@ pub(crate) const COLUMNS: usize = 64;
 /// How far ahead weights are fetched into L1, in bytes of each stream. On an EPYC of the Turin generation 1024 and four streams read at 82 %
 /// of the best rate, 512 and eight at 77 %, 2048 and four at 78 % (medians).
 const AHEAD: usize = 1024;
+
+/// Bytes of a panel's weights for a step.
+const fn step_bytes<E: Packable>() -> usize {
+    E::INPUTS * LANES * size_of::<E>()
+}
 
 /// Inputs in a block of `K`: even parts, in steps of a cache line of activations.
 pub(crate) fn block(k: usize) -> usize {
@@ -35,6 +41,10 @@ pub(crate) enum Then {
     /// Adds them to what is there.
     Add,
 }
+
+/// Weights that [`fma`] takes.
+pub(super) trait Weights: Packable + Widen {}
+impl<E: Packable + Widen> Weights for E {}
 
 /// How activations are kept while they are multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +61,7 @@ impl Activations {
     }
 }
 
-/// Rows of activations: block of `K` by block, within a block row after row. An odd `K` is padded by a zero.
+/// Rows of activations: block of `K` by block, within a block row after row. `K` is padded by zeros to whole steps of the matrix.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     pub(crate) values: &'a [f32],
@@ -75,55 +85,81 @@ pub(crate) struct Product<'a, E> {
     /// One for each output of the matrix.
     pub(crate) bias: Option<&'a [f32]>,
     pub(crate) offsets: &'a [usize],
+    pub(crate) out: Output,
     pub(crate) then: Then,
 }
 
+/// Where a [`Product`] writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Output(*mut f32);
+
+impl Output {
+    /// # Safety
+    /// For the product that it becomes part of, `out[offset..offset + to - from]` exists for every offset as long as that lives, and
+    /// nobody else uses it meanwhile.
+    pub(crate) unsafe fn new(out: *mut f32) -> Self {
+        Output(out)
+    }
+}
+
 /// Runs the kernel.
-///
-/// # Safety
-/// `out[offset..offset + to - from]` exists for every offset and nobody else uses it meanwhile.
-pub(crate) unsafe fn run<E: Packable>(isa: Isa, p: &Product<'_, E>, out: *mut f32) {
+pub(crate) fn run<E: Packable>(isa: Isa, p: &Product<'_, E>) {
     assert!(p.x.k == p.w.inputs() && p.x.values.len() * p.x.kind.per_value() >= p.x.count * p.x.k);
     assert!(p.row + p.offsets.len() <= p.x.count && p.from < p.to && p.to <= p.w.outputs());
     assert!(p.bias.is_none_or(|bias| bias.len() >= p.to));
     assert!(p.scales.is_none_or(|scales| scales.len() >= p.to));
-    match p.x.kind {
-        Activations::F32 => fma(isa, p, out),
-        Activations::Bf16 => E::dots(isa, p, out),
-    }
+    E::run(isa, p);
 }
 
 entry! {
-    fn fma<E: Packable>(p: &Product<'_, E>, out: *mut f32) = fma_any
+    /// The kernel for activations in f32.
+    pub(super) fn fma<E: Weights>(p: &Product<'_, E>) = fma_any
 }
 
 #[inline(always)]
-fn fma_any<S: Simd, E: Packable>(s: S, p: &Product<'_, E>, out: *mut f32) {
-    any(Fma(s), p, out);
+fn fma_any<S: Simd, E: Weights>(s: S, p: &Product<'_, E>) {
+    any(Fma(s), p);
 }
 
-/// The kernel for activations in bfloat16.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn dots<E: Packable + super::arithmetic::ToBf16>(isa: Isa, p: &Product<'_, E>, out: *mut f32) {
-    use super::arithmetic::{Bf16Dots, ToBf16};
+/// Defines the kernel for activations in bfloat16 and weights of one kind.
+macro_rules! dots {
+    ($(#[$doc:meta])* $name:ident, $arithmetic:ident, $element:ty) => {
+        $(#[$doc])*
+        #[cfg(target_arch = "x86_64")]
+        pub(super) fn $name(isa: Isa, p: &Product<'_, $element>) {
+            use super::arithmetic::$arithmetic;
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-    fn enter<E: Packable + ToBf16>(a: Bf16Dots, p: &Product<'_, E>, out: *mut f32) {
-        any(a, p, out);
-    }
-    assert!(isa == Isa::Avx512Bf16 && isa.available(), "the machine has no AVX-512 BF16");
-    // SAFETY: the machine has the features, as just checked.
-    unsafe { enter(Bf16Dots::new(), p, out) }
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512bf16,avx2,fma")]
+            fn enter(a: $arithmetic, p: &Product<'_, $element>) {
+                any(a, p);
+            }
+            assert!(isa == Isa::Avx512Bf16 && isa.available(), "the machine has no AVX-512 BF16");
+            assert!(p.x.kind == Activations::Bf16);
+            // SAFETY: the machine has the features, as just checked.
+            unsafe { enter($arithmetic::new(), p) }
+        }
+
+        $(#[$doc])*
+        #[cfg(not(target_arch = "x86_64"))]
+        pub(super) fn $name(_: Isa, _: &Product<'_, $element>) {
+            unreachable!("activations are rounded on machines with AVX-512 BF16 alone");
+        }
+    };
 }
 
-/// The kernel for activations in bfloat16.
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn dots<E>(_: Isa, _: &Product<'_, E>, _: *mut f32) {
-    unreachable!("activations are rounded on machines with AVX-512 BF16 alone");
+dots! {
+    /// The kernel for activations and weights in bfloat16.
+    bf16_dots, Bf16Dots, u16
+}
+
+dots! {
+    /// The kernel for activations in bfloat16 and small integers as weights.
+    int8_dots, Int8Dots, SignMagnitude
 }
 
 #[inline(always)]
-fn any<A: Arithmetic<E>, E: Packable>(a: A, p: &Product<'_, E>, out: *mut f32) {
+fn any<A: Arithmetic<E>, E: Packable>(a: A, p: &Product<'_, E>) {
+    const { assert!(2 * A::PAIRS == E::INPUTS) };
     let rows = p.offsets.len();
     let tall = A::WIDTHS.len();
     // Tiles of even height: the last one is hardly lower than the others.
@@ -142,14 +178,24 @@ fn any<A: Arithmetic<E>, E: Packable>(a: A, p: &Product<'_, E>, out: *mut f32) {
             while m < rows {
                 let mr = height.min(rows - m);
                 let per = p.x.kind.per_value();
+                let steps = len / E::INPUTS;
+                // Where `K` ends, a stream goes on with the panel behind those that are read now: else three of four would begin with
+                // a wait, every 27 KB of int8 at 1664 inputs.
+                let (turn, jump) = if k + len == p.x.k {
+                    (steps.saturating_sub(AHEAD / step_bytes::<E>()), (np - 1) * p.w.pitch())
+                } else {
+                    (steps, 0)
+                };
                 let at = At {
                     x: p.x.values[(k * p.x.count + (p.row + m) * len) / per..][..mr * len / per]
                         .as_ptr()
-                        .cast::<A::Pair>(),
-                    len: len / 2,
+                        .cast::<A::Inputs>(),
+                    len: steps,
                     w: p.w.panel(panel).wrapping_add(k * LANES),
                     pitch: p.w.pitch(),
-                    to: Target { p, out, row: m, panel, start: k == 0 },
+                    turn,
+                    jump,
+                    to: Target { p, row: m, panel, start: k == 0 },
                 };
                 // SAFETY: `np` panels from `panel` on exist, and the rows were just sliced.
                 unsafe { shaped(a, &at, mr, np) };
@@ -163,19 +209,21 @@ fn any<A: Arithmetic<E>, E: Packable>(a: A, p: &Product<'_, E>, out: *mut f32) {
 
 /// Where a tile lies in memory.
 struct At<'a, X, E> {
-    /// Rows of activations, `len` pairs each, one after another.
+    /// Rows of activations, `len` steps each, one after another.
     x: *const X,
     len: usize,
     /// The first panel, and the values from one to the next.
     w: *const E,
     pitch: usize,
+    /// From step `turn` on weights are fetched `jump` values farther on.
+    turn: usize,
+    jump: usize,
     to: Target<'a, E>,
 }
 
 /// Where its results go.
 struct Target<'a, E> {
     p: &'a Product<'a, E>,
-    out: *mut f32,
     row: usize,
     panel: usize,
     /// Whether this is the first block of `K`.
@@ -201,7 +249,7 @@ const fn fits(widths: &[usize], mr: usize, np: usize) -> bool {
 /// # Safety
 /// As [`tile`] says.
 #[inline(always)]
-unsafe fn shaped<A: Arithmetic<E>, E>(a: A, at: &At<'_, A::Pair, E>, mr: usize, np: usize) {
+unsafe fn shaped<A: Arithmetic<E>, E: Packable>(a: A, at: &At<'_, A::Inputs, E>, mr: usize, np: usize) {
     macro_rules! shapes {
         ($($m:literal: $($n:literal)*;)*) => {
             match (mr, np) {
@@ -232,24 +280,33 @@ unsafe fn shaped<A: Arithmetic<E>, E>(a: A, at: &At<'_, A::Pair, E>, mr: usize, 
 /// One block of `K` of `MR` rows and `NP` panels.
 ///
 /// # Safety
-/// `MR · len` pairs are readable at `x`, `NP` panels from `w` on, `len` pairs of inputs of each; the target is as [`run`] says.
+/// `MR · len` steps are readable at `x`, `NP` panels from `w` on, `len` steps of each; the target is part of the product.
 #[inline(always)]
-unsafe fn tile<A: Arithmetic<E>, E, const MR: usize, const NP: usize>(a: A, at: &At<'_, A::Pair, E>) {
+unsafe fn tile<A: Arithmetic<E>, E: Packable, const MR: usize, const NP: usize>(
+    a: A,
+    at: &At<'_, A::Inputs, E>,
+) {
     let s = a.simd();
-    let At { x, len, w, pitch, .. } = *at;
+    let At { x, len, w, pitch, turn, jump, .. } = *at;
     let mut acc = [[s.zero(); NP]; MR];
-    for pair in 0..len {
-        let weights: [A::W; NP] = std::array::from_fn(|j| {
-            let line = w.wrapping_add(j * pitch + pair * PAIR);
-            for ahead in (0..(PAIR * size_of::<E>()).max(64)).step_by(64) {
-                s.prefetch::<false>(line.cast::<u8>().wrapping_add(AHEAD + ahead));
+    for step in 0..len {
+        let place = |j: usize| w.wrapping_add(j * pitch + step * A::PAIRS * PAIR);
+        let far = if step < turn { 0 } else { jump };
+        for j in 0..NP {
+            for line in (0..step_bytes::<E>().max(64)).step_by(64) {
+                s.prefetch::<false>(place(j).wrapping_add(far).cast::<u8>().wrapping_add(AHEAD + line));
             }
-            // SAFETY: pair `pair < len` of panel `j < NP`.
-            unsafe { a.weights(line) }
-        });
+        }
+        // A loop, because a closure as long as some of these are is not inlined, and has not the features of this function.
+        // SAFETY: step `step < len` of panel `j < NP`, of which there is one at least.
+        let mut weights = [unsafe { a.weights(place(0)) }; NP];
+        for (j, weights) in weights.iter_mut().enumerate().skip(1) {
+            // SAFETY: as above.
+            *weights = unsafe { a.weights(place(j)) };
+        }
         for (m, acc) in acc.iter_mut().enumerate() {
-            // SAFETY: pair `pair` of row `m < MR`.
-            let x = unsafe { a.spread(x.add(m * len + pair)) };
+            // SAFETY: step `step` of row `m < MR`.
+            let x = unsafe { a.spread(x.add(m * len + step)) };
             for j in 0..NP {
                 acc[j] = a.multiply(x, weights[j], acc[j]);
             }
@@ -266,7 +323,7 @@ unsafe fn tile<A: Arithmetic<E>, E, const MR: usize, const NP: usize>(a: A, at: 
 /// Writes or adds the sums of row `m`, panel `j` of a tile.
 ///
 /// # Safety
-/// As [`run`] says.
+/// They are part of the product.
 #[inline(always)]
 unsafe fn put<S: Simd, E>(s: S, to: &Target<'_, E>, m: usize, j: usize, sum: S::V) {
     let p = to.p;
@@ -282,9 +339,9 @@ unsafe fn put<S: Simd, E>(s: S, to: &Target<'_, E>, m: usize, j: usize, sum: S::
         sum = s.add(sum, s.load_tail(&bias[column..column + high]));
     }
     let add = p.then == Then::Add || !to.start;
-    // SAFETY: the row's outputs `from..to` may be written, of which lanes `low..high` are this panel's.
+    // SAFETY: whoever made `out` vouches for the row's outputs `from..to`, of which lanes `low..high` are this panel's.
     unsafe {
-        let out = to.out.add(p.offsets[to.row + m]).wrapping_add(column).wrapping_sub(p.from);
+        let out = p.out.0.add(p.offsets[to.row + m]).wrapping_add(column).wrapping_sub(p.from);
         if low == 0 {
             if add {
                 sum = s.add(s.load_first(out, high), sum);

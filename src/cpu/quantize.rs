@@ -1,20 +1,49 @@
 //! Weights as int8 with a factor for each output.
 
 use super::linear::Matrix;
-use super::memory::Aligned;
-use super::pack::Packed;
+use super::memory::{Aligned, Plain};
+use super::pack::{Packable, Packed};
 use super::threads::{Shared, Threads};
 use crate::error::Result;
+
+/// An integer from -127 to 127 as [`super::arithmetic::Int8Dots`] looks it up: the sign in bit 7, the magnitude below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct SignMagnitude(u8);
+
+impl SignMagnitude {
+    pub(crate) const ZERO: SignMagnitude = SignMagnitude(0);
+}
+
+/// How small integers are kept.
+pub(crate) trait Small: Packable {
+    /// `value` is in -127..=127.
+    fn from_i8(value: i8) -> Self;
+}
+
+impl Small for i8 {
+    fn from_i8(value: i8) -> i8 {
+        value
+    }
+}
+
+impl Small for SignMagnitude {
+    fn from_i8(value: i8) -> SignMagnitude {
+        SignMagnitude(value.unsigned_abs() | if value < 0 { 0x80 } else { 0 })
+    }
+}
+
+impl Plain for SignMagnitude {}
 
 /// A matrix whose row `j` is `scales[j] · values[j]`, `|values| ≤ 127`.
 ///
 /// A weight is off by at most half of its row's scale, that is by `max |row| / 254`. Activations are not quantised.
-pub(crate) struct Int8 {
-    pub(crate) values: Packed<i8>,
+pub(crate) struct Int8<E> {
+    pub(crate) values: Packed<E>,
     pub(crate) scales: Vec<f32>,
 }
 
-impl Int8 {
+impl<E: Small> Int8<E> {
     /// Rounds to nearest, each row by its greatest weight.
     pub(crate) fn new(threads: &Threads, matrix: &Matrix) -> Result<Self> {
         let (n, k) = (matrix.rows, matrix.columns);
@@ -35,13 +64,13 @@ impl Int8 {
 }
 
 /// Rounds a row; gives its factor.
-fn quantize(row: &[f32], out: &mut [i8]) -> f32 {
+fn quantize<E: Small>(row: &[f32], out: &mut [E]) -> f32 {
     let most = row.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     let scale = most / 127.0;
-    // A row of zeros, or of denormals too small for a factor, is zero.
-    let inverse = if scale > 0.0 && (1.0 / scale).is_finite() { 1.0 / scale } else { 0.0 };
     for (out, x) in out.iter_mut().zip(row) {
-        *out = (x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
+        // A row of zeros has no scale; the other rows' quotients are at most 127, but for the scale's own rounding.
+        let value = if scale > 0.0 { (x / scale).round_ties_even().clamp(-127.0, 127.0) } else { 0.0 };
+        *out = E::from_i8(value as i8);
     }
     scale
 }

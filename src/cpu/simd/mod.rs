@@ -28,7 +28,7 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
-    /// AVX-512 with BF16: multiplies activations rounded to bfloat16 where weights are bfloat16 or int8, at twice the rate.
+    /// AVX-512 with BF16 and VBMI: multiplies activations rounded to bfloat16 where weights are bfloat16 or int8, at twice the rate.
     Avx512Bf16,
 }
 
@@ -51,7 +51,11 @@ impl Isa {
                     && Isa::Avx2.available()
             }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Bf16 => is_x86_feature_detected!("avx512bf16") && Isa::Avx512.available(),
+            Isa::Avx512Bf16 => {
+                is_x86_feature_detected!("avx512bf16")
+                    && is_x86_feature_detected!("avx512vbmi")
+                    && Isa::Avx512.available()
+            }
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }

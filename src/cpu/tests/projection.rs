@@ -168,16 +168,23 @@ fn a_row_has_the_same_bits_whatever_shares_the_call() {
     }
 }
 
+/// Every way to keep matrices: the dtype of activations and caches, and whether weights are int8.
+const KINDS: [(Dtype, bool); 4] =
+    [(Dtype::F32, false), (Dtype::Bf16, false), (Dtype::F32, true), (Dtype::Bf16, true)];
+
 #[test]
 fn threads_do_not_change_a_bit() {
     let mut random = Random(6);
     for (k, n, m) in [(208, 4096, 1), (1664, 500, 3), (416, 300, 150), (100, 1000, 20)] {
         let case = Case::new(&mut random, k, vec![n], m, true, true);
-        for dtype in [Dtype::F32, Dtype::Bf16] {
-            let one = case.project(&backend(Isa::best(), dtype, 1), RowMap::DENSE, m);
+        for (dtype, int8) in KINDS {
+            let with = |threads| {
+                CpuBackend::new(CpuOptions { dtype, int8, threads: Some(threads), isa: None }).unwrap()
+            };
+            let one = case.project(&with(1), RowMap::DENSE, m);
             for threads in [2, 3, 5] {
-                let many = case.project(&backend(Isa::best(), dtype, threads), RowMap::DENSE, m);
-                assert!(bits(&one) == bits(&many), "{threads} threads, k {k} n {n} m {m}");
+                let many = case.project(&with(threads), RowMap::DENSE, m);
+                assert!(bits(&one) == bits(&many), "{threads} threads, k {k} n {n} m {m}, int8 {int8}");
             }
         }
     }
@@ -192,10 +199,12 @@ fn avx2_and_avx512_give_the_same_bits() {
     for round in 0..60 {
         let (k, n, m) = (random.within(1..=1500), random.within(1..=40), random.within(1..=30));
         let case = Case::new(&mut random, k, vec![n], m, round % 2 == 0, false);
-        for dtype in [Dtype::F32, Dtype::Bf16] {
-            let [a, b] = [Isa::Avx2, Isa::Avx512]
-                .map(|isa| bits(&case.project(&backend(isa, dtype, 1), RowMap::DENSE, m)));
-            assert!(a == b, "k {k} n {n} m {m} {dtype:?}");
+        for (dtype, int8) in KINDS {
+            let [a, b] = [Isa::Avx2, Isa::Avx512].map(|isa| {
+                let options = CpuOptions { dtype, int8, threads: Some(1), isa: Some(isa) };
+                bits(&case.project(&CpuBackend::new(options).unwrap(), RowMap::DENSE, m))
+            });
+            assert!(a == b, "k {k} n {n} m {m} {dtype:?}, int8 {int8}");
         }
     }
 }
@@ -308,8 +317,8 @@ fn rounded(weights: &[f32], k: usize) -> Vec<f32> {
         .chunks_exact(k)
         .flat_map(|row| {
             let scale = row.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 127.0;
-            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-            row.iter().map(move |x| (x * inverse).round_ties_even() * scale)
+            let steps = move |x: &f32| if scale > 0.0 { (x / scale).round_ties_even() } else { 0.0 };
+            row.iter().map(move |x| steps(x) * scale)
         })
         .collect()
 }
@@ -349,6 +358,35 @@ fn int8_weights_are_off_by_half_a_step_of_their_row_at_most() {
                 assert!((read - w).abs() <= 0.5001 * step, "k {k}: {w} is kept as {read}, step {step}");
             }
         }
+    }
+}
+
+#[test]
+fn int8_weights_are_made_of_the_weights_as_they_are_and_not_of_their_roundings() {
+    // In bfloat16 the second is 0.94140625, and 120 steps of 1/127 instead of 119.
+    let weights = [1.0, 0.9395];
+    for backend in quantized_backends() {
+        let linear = plain(&backend, 1, 2, &weights);
+        let mut out = backend.buffer(1).unwrap();
+        backend
+            .project(&linear, &buffer(&backend, &[0.0, 1.0]), RowMap::DENSE, 1, &mut out, RowMap::DENSE, 1)
+            .unwrap();
+        assert_eq!(contents(&backend, &out), [119.0 * (1.0 / 127.0f32)], "{:?}", backend.isa());
+    }
+}
+
+#[test]
+fn int8_holds_every_integer_up_to_127_exactly() {
+    let weights: Vec<f32> = (-127..=127).map(|w| w as f32).collect();
+    let k = weights.len();
+    for backend in quantized_backends() {
+        let linear = plain(&backend, 1, k, &weights);
+        let unit: Vec<f32> = (0..k * k).map(|i| if i % (k + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        let mut out = backend.buffer(k).unwrap();
+        backend
+            .project(&linear, &buffer(&backend, &unit), RowMap::DENSE, k, &mut out, RowMap::DENSE, 1)
+            .unwrap();
+        assert_eq!(contents(&backend, &out), weights, "{:?}", backend.isa());
     }
 }
 
