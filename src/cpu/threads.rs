@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 const WORTH_SHARING: usize = 10_000;
 /// How long a worker looks for work before it sleeps. The pauses between two operations of a step are shorter.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// Threads that the gate can count, and more than any machine has.
+const MOST: usize = INSIDE as usize;
 /// Looks at the gate, some tens of nanoseconds apart, before a waiting thread lets others run.
 const SPINS: usize = 2_000;
 
@@ -31,8 +33,11 @@ impl Threads {
     pub(crate) fn new(count: Option<usize>) -> Result<Self> {
         let count = match count {
             Some(0) => return Err(Error::argument("threads is 0; it must be at least 1")),
+            Some(count) if count > MOST => {
+                return Err(Error::argument(format!("threads is {count}; it must be at most {MOST}")));
+            }
             Some(count) => count,
-            None => std::thread::available_parallelism().map_or(1, usize::from),
+            None => std::thread::available_parallelism().map_or(1, usize::from).min(MOST),
         };
         let crew = if count > 1 { Some(Crew::new(count - 1)?) } else { None };
         Ok(Threads { crew })
@@ -146,6 +151,8 @@ impl Crew {
         // SAFETY: `turn` is held and the gate shut with nobody inside, since `Shut::drop` of the caller before.
         unsafe { *post.job.get() = Some(job) };
         post.taken.store(0, Ordering::Relaxed);
+        // A job whose caller panicked, too, has not asked for it.
+        post.panicked.store(false, Ordering::Relaxed);
         {
             let _shut = Shut(post);
             let gate = post.gate.load(Ordering::Relaxed);
@@ -157,7 +164,7 @@ impl Crew {
             }
             post.take(job);
         }
-        let panicked = post.panicked.swap(false, Ordering::Relaxed);
+        let panicked = post.panicked.load(Ordering::Relaxed);
         drop(turn);
         if panicked {
             resume_unwind(Box::new("a worker thread panicked"));

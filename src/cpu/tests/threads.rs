@@ -38,7 +38,9 @@ fn sleeping_workers_wake_up_and_help() {
         threads.share(2, usize::MAX, |range| {
             for _ in range {
                 begun.fetch_add(1, Ordering::SeqCst);
+                let start = std::time::Instant::now();
                 while begun.load(Ordering::SeqCst) < 2 {
+                    assert!(start.elapsed().as_secs() < 60, "the worker sleeps on");
                     std::thread::yield_now();
                 }
             }
@@ -65,6 +67,33 @@ fn callers_side_by_side_and_work_that_shares_in_its_turn_are_served() {
         }
     });
     assert_eq!(total.into_inner(), 110);
+}
+
+#[test]
+fn a_panic_of_all_threads_at_once_is_not_found_again_in_the_next_work() {
+    let threads = Threads::new(Some(2)).unwrap();
+    for _ in 0..50 {
+        // Caller and worker are both in it before either panics.
+        let begun = AtomicUsize::new(0);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            threads.share(2, usize::MAX, |_| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let start = std::time::Instant::now();
+                while begun.load(Ordering::SeqCst) < 2 && start.elapsed().as_secs() < 60 {
+                    std::thread::yield_now();
+                }
+                panic!("as it should");
+            });
+        }));
+        assert!(result.is_err());
+        assert_eq!(counts(&threads, 8), vec![1; 8]);
+    }
+}
+
+#[test]
+fn more_threads_than_can_be_counted_are_refused() {
+    let message = Threads::new(Some(40_000)).err().unwrap().to_string();
+    assert!(message.contains("threads is 40000"), "{message}");
 }
 
 #[test]
