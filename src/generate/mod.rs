@@ -73,7 +73,7 @@ impl std::fmt::Display for Mode {
             Mode::Exact => f.write_str("exact"),
             Mode::HierGen => f.write_str("hiergen"),
             Mode::RecGen { refresh: None } => f.write_str("recgen"),
-            Mode::RecGen { refresh: Some(k) } => write!(f, "recgen with refresh {k}"),
+            Mode::RecGen { refresh: Some(k) } => write!(f, "recgen, refresh {k}"),
         }
     }
 }

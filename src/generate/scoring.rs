@@ -103,9 +103,14 @@ impl<B: Backend> Scoring<'_, B> {
     }
 
     /// Scores the meta-contexts of `rest`, what lies behind each lane's prompt, under latents that evolve on their own
-    /// but for a refresh. All lanes advance side by side.
+    /// but for a refresh. As many lanes as a pass holds advance side by side.
     fn open_loop(&mut self, rest: &[Piece], refresh: Option<usize>) -> Result<()> {
         let most = self.model.most_metas(self.backend);
+        rest.chunks(most).try_for_each(|rest| self.open_loop_together(rest, refresh, most))
+    }
+
+    /// [`Self::open_loop`] of at most `most` lanes, which are one pass.
+    fn open_loop_together(&mut self, rest: &[Piece], refresh: Option<usize>, most: usize) -> Result<()> {
         let mut at = 0;
         loop {
             let going: Vec<Piece> = rest.iter().copied().filter(|piece| piece.len > at).collect();
@@ -118,7 +123,7 @@ impl<B: Backend> Scoring<'_, B> {
             if going.is_empty() {
                 return Ok(());
             }
-            let block = (most / going.len()).max(1);
+            let block = most / going.len();
             let block = refresh.map_or(block, |k| block.min(k - at % k));
             let part =
                 |piece: Piece| Piece { first: piece.first + at, len: block.min(piece.len - at), ..piece };
