@@ -219,6 +219,28 @@ fn bits_per_byte_of_a_text_are_those_of_score_whole_and_behind_the_prompt() {
 }
 
 #[test]
+fn tokens_that_go_on_with_a_character_count_though_they_have_no_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    // A crab has four tokens, and the bytes are with the first.
+    let text = "🦀".repeat(6);
+    let file = write(&dir, "crabs.txt", &text);
+    let args = ["eval", "--json", "--device", "cpu", "--mode", "exact", "--text", path(&file)];
+    let report = json(&[&args[..], &["--window", "3", "--prompt-tokens", "0"]].concat());
+    let whole = &report["text"]["modes"][0]["whole"];
+    assert_eq!(
+        (&report["text"]["tokens"], &whole["tokens"], &whole["bytes"]),
+        (&json!(24), &json!(24), &json!(24))
+    );
+    assert!(whole["bits_per_byte"]["value"].as_f64().unwrap() > 0.0);
+    // The 17th token is the end of a crab.
+    let file = write(&dir, "end.txt", format!("a{}", "🦀".repeat(4)));
+    refused(
+        &["eval", "--text", path(&file), "--prompt-tokens", "16"],
+        &["end.txt", "no byte", "--prompt-tokens"],
+    );
+}
+
+#[test]
 fn recgen_with_refresh_1_is_hiergen_to_the_bit_and_windows_give_intervals() {
     let dir = tempfile::tempdir().unwrap();
     let text = "She had never been so happy; he had never been so late. ".repeat(20);
@@ -254,6 +276,8 @@ fn bad_input_is_one_line_with_its_place_and_exit_code_2() {
     let text = write(&dir, "text.txt", "She was very glad to see her sister in the garden.");
     let text = path(&text);
     refused(&["eval"], &["--text", "--tasks"]);
+    refused(&["eval", "--tasks", "sciq", "--window", "128"], &["--text"]);
+    refused(&["eval", "--text", text, "--data", path(dir.path())], &["--tasks"]);
     refused(&["eval", "--tasks", "mmlu"], &["mmlu", "hellaswag", "arc_easy"]);
     refused(&["eval", "--tasks", "sciq", "--data", path(dir.path())], &["sciq", "fetch.py", "--data"]);
     refused(&["eval", "--text", "/nowhere/text"], &["/nowhere/text"]);

@@ -262,7 +262,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub task_file: Vec<PathBuf>,
     /// Where --tasks are [default: target/eval/oe_eval_tasks, where tools/eval/fetch.py puts them]
-    #[arg(long = "data", value_name = "DIR")]
+    #[arg(long = "data", value_name = "DIR", requires = "tasks")]
     pub data_dir: Option<PathBuf>,
     /// Modes to compare, separated by commas [default: all that the model has]
     #[arg(long, value_enum, value_name = "MODES", value_delimiter = ',')]
@@ -271,10 +271,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "K", value_delimiter = ',', value_parser = within::<1, COUNT>)]
     pub refresh: Vec<usize>,
     /// --text only: tokens to a window [default: the model's max_position_embeddings]
-    #[arg(long, value_name = "W", value_parser = within::<1, COUNT>)]
+    #[arg(long, value_name = "W", requires = "text", value_parser = within::<1, COUNT>)]
     pub window: Option<usize>,
     /// --text only: known tokens of a window, a multiple of the meta-context [default: half of it]
-    #[arg(long, value_name = "P", value_parser = within::<0, COUNT>)]
+    #[arg(long, value_name = "P", requires = "text", value_parser = within::<0, COUNT>)]
     pub prompt_tokens: Option<usize>,
     /// Only the first N questions of each task, and the first N windows of the text
     #[arg(long, value_name = "N", value_parser = within::<1, COUNT>)]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use photon_kernels::checkpoint::Checkpoint;
 use photon_kernels::config::{Config, ModelType};
+use photon_kernels::cpu::{CpuBackend, CpuOptions};
 #[cfg(feature = "cuda")]
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Bottleneck, Engine, Mode, Request};
@@ -24,6 +25,8 @@ struct Json {
     cache_bytes_per_sequence: usize,
     /// The most memory of the device (heap, on the CPU) in use beside the weights: caches, activations, everything, of the whole batch.
     peak_bytes: usize,
+    /// The same while tokens were generated, without the prompts' passes.
+    decode_peak_bytes: usize,
     weight_bytes: usize,
     /// Weights and cached keys and values read while decoding, per second. Null where they are not counted.
     dram_gb_per_s: Option<f64>,
@@ -42,6 +45,8 @@ struct Json {
     decode_growth_bytes: i64,
     limits: Option<Limits>,
     device: String,
+    /// The instructions of the CPU's kernels.
+    isa: Option<&'static str>,
     /// What `seconds` are seconds of: `wall`, or `host seconds of the simulated device`.
     clock: &'static str,
 }
@@ -82,16 +87,18 @@ fn on_cpu(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Result
     if args.simulated {
         return Err(Error::argument("--simulated belongs to --device cuda; leave it out on the CPU"));
     }
+    // Before the weights are made, which takes its time.
+    let backend = CpuBackend::new(CpuOptions {
+        dtype: args.dtype.into(),
+        int8: args.dtype == args::Storage::Int8,
+        threads: args.threads,
+        isa: args.isa.map(Into::into),
+    })?;
     let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
     let weight_bytes = weight_bytes(&checkpoint, args.dtype);
-    measure(
-        args,
-        name,
-        mode,
-        &engine::on_cpu(checkpoint, Some(args.dtype), args.threads, args.isa.map(Into::into))?,
-        weight_bytes,
-        "wall",
-    )
+    let engine = Engine::new(backend, &checkpoint)?;
+    drop(checkpoint);
+    measure(args, name, mode, &engine, weight_bytes, "wall")
 }
 
 #[cfg(feature = "cuda")]
@@ -164,6 +171,8 @@ fn measure<B: Instruments>(
     bar.finish_and_clear();
     let prefill = start.elapsed(backend);
     let seen = backend.live()?;
+    let prefill_peak = backend.peak(seen);
+    let start_of_decoding = backend.mark()?;
 
     let bar = engine::bar("generate");
     bar.set_length((new * args.batch) as u64);
@@ -183,7 +192,8 @@ fn measure<B: Instruments>(
     bar.finish_and_clear();
     let decode = start.elapsed(backend);
     let live = backend.live()?;
-    let peak = backend.peak(seen.max(live));
+    let decode_peak = backend.peak(start_of_decoding.max(live));
+    let peak = prefill_peak.max(decode_peak);
     let new_tokens = done(&generation);
     let cache_bytes = (0..args.batch).map(|i| generation.cache_bytes(i)).max().unwrap_or(0);
     drop(generation);
@@ -196,6 +206,7 @@ fn measure<B: Instruments>(
         tokens_per_second: new_tokens as f64 / decode.seconds,
         cache_bytes_per_sequence: cache_bytes,
         peak_bytes: peak.saturating_sub(before),
+        decode_peak_bytes: decode_peak.saturating_sub(before),
         weight_bytes,
         dram_gb_per_s: read,
         flops,
@@ -217,6 +228,7 @@ fn measure<B: Instruments>(
             prefill_share_of_fma: share(prefill.flops_per_second(), fma_flops),
         }),
         device: backend.device()?,
+        isa: backend.numerics().1,
         clock,
     };
     if args.json { output::json(&json) } else { output::write(&text(&json)) }

@@ -4,19 +4,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 #[cfg(not(feature = "cuda"))]
 use photon_kernels::Error;
 use photon_kernels::Result;
-use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::{Checkpoint, Dtype};
-use photon_kernels::cpu::{CpuBackend, CpuOptions, Isa};
+use photon_kernels::cpu::{CpuBackend, CpuOptions};
 #[cfg(feature = "cuda")]
 use photon_kernels::cuda::{CudaBackend, CudaOptions};
 use photon_kernels::generate::{Engine, Mode};
 
 use crate::args;
+use crate::instruments::Instruments;
 
 /// What is done with an engine, on whatever backend it runs.
 pub trait Job {
     /// Does it.
-    fn run<B: Backend>(self, engine: &Engine<B>) -> Result<()>;
+    fn run<B: Instruments>(self, engine: &Engine<B>) -> Result<()>;
 }
 
 /// Runs a job on the device that was asked for. The checkpoint is released first: the engine has its own copy of the matrices.
@@ -28,7 +28,7 @@ pub fn run(checkpoint: Checkpoint, compute: args::ComputeArgs, job: impl Job) ->
         return job.run(&on_cuda(checkpoint, dtype)?);
     }
     debug_assert!(!gpu, "a GPU in a program without CUDA");
-    job.run(&on_cpu(checkpoint, dtype, None, None)?)
+    job.run(&on_cpu(checkpoint, dtype)?)
 }
 
 /// Whether a device means the GPU; `auto` does where there is one and the other arguments leave it `possible`.
@@ -53,16 +53,15 @@ pub fn on_gpu(device: args::Device, _: bool) -> Result<bool> {
 }
 
 /// An engine on the CPU.
-pub fn on_cpu(
-    checkpoint: Checkpoint,
-    dtype: Option<args::Storage>,
-    threads: Option<usize>,
-    isa: Option<Isa>,
-) -> Result<Engine<CpuBackend>> {
+fn on_cpu(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CpuBackend>> {
     let stored = if checkpoint.dtype() == Dtype::Bf16 { Dtype::Bf16 } else { Dtype::F32 };
+    Engine::new(cpu_backend(dtype, stored)?, &checkpoint)
+}
+
+/// The CPU, with weights as asked for or else as they are `stored`.
+fn cpu_backend(dtype: Option<args::Storage>, stored: Dtype) -> Result<CpuBackend> {
     let int8 = dtype == Some(args::Storage::Int8);
-    let dtype = dtype.map_or(stored, Dtype::from);
-    Engine::new(CpuBackend::new(CpuOptions { dtype, int8, threads, isa })?, &checkpoint)
+    CpuBackend::new(CpuOptions { dtype: dtype.map_or(stored, Dtype::from), int8, ..CpuOptions::default() })
 }
 
 /// An engine on the GPU.

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use photon_kernels::Result;
-use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::Checkpoint;
 use photon_kernels::generate::{Bottleneck, Engine, Mode, Request};
 use photon_kernels::sampling::Sampling;
 use photon_kernels::text::Tokenizer;
 
 use crate::args::GenerateArgs;
+use crate::instruments::Instruments;
 use crate::{engine, input, output};
 
 #[derive(serde::Serialize)]
@@ -52,7 +52,7 @@ struct Job<'a> {
 }
 
 impl engine::Job for Job<'_> {
-    fn run<B: Backend>(self, engine: &Engine<B>) -> Result<()> {
+    fn run<B: Instruments>(self, engine: &Engine<B>) -> Result<()> {
         let Job { args, mode, sampling, tokenizer, prompt } = self;
         let requests: Vec<Request> = (0..args.batch)
             .map(|i| Request {

@@ -2,7 +2,7 @@
 
 use photon_kernels::Result;
 use photon_kernels::backend::Backend;
-use photon_kernels::cpu::{CpuBackend, limits};
+use photon_kernels::cpu::{CpuBackend, Isa, limits};
 #[cfg(feature = "cuda")]
 use photon_kernels::cuda::CudaBackend;
 
@@ -12,6 +12,8 @@ use crate::memory;
 pub trait Instruments: Backend {
     /// What the figures belong to.
     fn device(&self) -> Result<String>;
+    /// What the weights are kept as, and the instructions that the CPU's kernels use.
+    fn numerics(&self) -> (String, Option<&'static str>);
     /// Waits for what was begun.
     fn settle(&self) -> Result<()>;
     /// Bytes of weights, keys and values read so far, and floating-point operations; `None` where nobody counts them.
@@ -31,6 +33,16 @@ pub trait Instruments: Backend {
 impl Instruments for CpuBackend {
     fn device(&self) -> Result<String> {
         Ok("cpu".into())
+    }
+
+    fn numerics(&self) -> (String, Option<&'static str>) {
+        let isa = match self.isa() {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512-bf16",
+        };
+        (if self.int8() { "int8".into() } else { self.dtype().to_string() }, Some(isa))
     }
 
     fn settle(&self) -> Result<()> {
@@ -70,6 +82,10 @@ impl Instruments for CpuBackend {
 impl Instruments for CudaBackend {
     fn device(&self) -> Result<String> {
         self.device_name()
+    }
+
+    fn numerics(&self) -> (String, Option<&'static str>) {
+        (self.dtype().to_string(), None)
     }
 
     fn settle(&self) -> Result<()> {

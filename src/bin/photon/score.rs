@@ -1,11 +1,11 @@
 //! `photon score`.
 
 use photon_kernels::Result;
-use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::Checkpoint;
 use photon_kernels::generate::{Engine, Mode};
 
 use crate::args::ScoreArgs;
+use crate::instruments::Instruments;
 use crate::{engine, input, output};
 
 #[derive(serde::Serialize)]
@@ -42,7 +42,7 @@ struct Job<'a> {
 }
 
 impl engine::Job for Job<'_> {
-    fn run<B: Backend>(self, engine: &Engine<B>) -> Result<()> {
+    fn run<B: Instruments>(self, engine: &Engine<B>) -> Result<()> {
         let Job { args, mode, tokens, bytes } = self;
         let bar = engine::bar("score");
         let logprobs = engine.score(&tokens, mode, args.prompt_tokens, &mut |done, total| {

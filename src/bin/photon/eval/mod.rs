@@ -10,16 +10,21 @@ mod tasks;
 mod windows;
 
 use photon_kernels::Result;
-use photon_kernels::backend::Backend;
 use photon_kernels::checkpoint::Checkpoint;
 use photon_kernels::generate::{Engine, Mode};
 
 use crate::args::EvalArgs;
+use crate::instruments::Instruments;
 use crate::{engine, input, output};
 
 #[derive(serde::Serialize)]
 struct Json {
     model: String,
+    device: String,
+    /// What the weights were kept as.
+    dtype: String,
+    /// The instructions of the CPU's kernels.
+    isa: Option<&'static str>,
     text: Option<perplexity::Report>,
     tasks: Vec<choice::Report>,
 }
@@ -55,7 +60,7 @@ struct Job<'a> {
 }
 
 impl engine::Job for Job<'_> {
-    fn run<B: Backend>(self, engine: &Engine<B>) -> Result<()> {
+    fn run<B: Instruments>(self, engine: &Engine<B>) -> Result<()> {
         let Job { args, model, modes, text, tasks } = self;
         let show = |report: &dyn std::fmt::Display| match args.json {
             true => Ok(()),
@@ -71,6 +76,9 @@ impl engine::Job for Job<'_> {
             show(&report)?;
             reports.push(report);
         }
-        if args.json { output::json(&Json { model, text, tasks: reports }) } else { Ok(()) }
+        let backend = engine.backend();
+        let (dtype, isa) = backend.numerics();
+        let json = Json { model, device: backend.device()?, dtype, isa, text, tasks: reports };
+        if args.json { output::json(&json) } else { Ok(()) }
     }
 }

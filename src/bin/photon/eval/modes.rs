@@ -38,24 +38,24 @@ pub fn list(asked: &[args::Mode], refresh: &[usize], config: &Config) -> Result<
 pub struct Named {
     mode: &'static str,
     refresh: Option<usize>,
+    #[serde(skip)]
+    itself: Mode,
 }
 
 impl From<Mode> for Named {
     fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Exact => Named { mode: "exact", refresh: None },
-            Mode::HierGen => Named { mode: "hiergen", refresh: None },
-            Mode::RecGen { refresh } => Named { mode: "recgen", refresh },
-        }
+        let (name, refresh) = match mode {
+            Mode::Exact => ("exact", None),
+            Mode::HierGen => ("hiergen", None),
+            Mode::RecGen { refresh } => ("recgen", refresh),
+        };
+        Named { mode: name, refresh, itself: mode }
     }
 }
 
 impl std::fmt::Display for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.refresh {
-            None => f.pad(self.mode),
-            Some(k) => f.pad(&format!("{}, refresh {k}", self.mode)),
-        }
+        f.pad(&self.itself.to_string())
     }
 }
 

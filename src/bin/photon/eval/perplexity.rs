@@ -6,7 +6,7 @@ use std::path::Path;
 use photon_kernels::backend::Backend;
 use photon_kernels::generate::{Engine, Mode, ScoreRequest};
 use photon_kernels::text::Tokenizer;
-use photon_kernels::{Config, Result};
+use photon_kernels::{Config, Error, Result};
 use serde::Serialize;
 
 use super::batches;
@@ -76,7 +76,19 @@ impl HeldOut {
     pub fn read(file: &Path, tokenizer: &Tokenizer, config: &Config, args: &EvalArgs) -> Result<Self> {
         let (tokens, bytes) = tokenizer.encode_with_bytes(&input::text_file(file)?)?;
         let cut = Cut::new(args.window, args.prompt_tokens, tokens.len(), config)?;
-        let windows = cut.windows(tokens.len()).take(args.limit.unwrap_or(usize::MAX)).collect();
+        let windows: Vec<Range<usize>> =
+            cut.windows(tokens.len()).take(args.limit.unwrap_or(usize::MAX)).collect();
+        let scored = |window: &Range<usize>| {
+            bytes[window.end.min(window.start + cut.prompt)..window.end].iter().sum::<usize>()
+        };
+        if windows.iter().map(scored).sum::<usize>() == 0 {
+            return Err(Error::argument(format!(
+                "{}: the tokens behind the {} known ones of each window go on with one character and have no byte of \
+                 their own; ask for less with --prompt-tokens",
+                file.display(),
+                cut.prompt
+            )));
+        }
         let meta = config.meta_context();
         Ok(HeldOut { file: file.display().to_string(), tokens, bytes, cut, windows, meta })
     }
@@ -113,7 +125,8 @@ impl HeldOut {
         })
     }
 
-    /// The sums over the tokens of each window from `from` on, without windows that have no byte there.
+    /// The sums over the tokens of each window from `from` on, without windows that end before. The tokens of one may have no byte:
+    /// those that go on with a character whose bytes were counted with the first of them.
     fn sums(&self, scores: &[Vec<f32>], from: usize) -> Vec<Sums> {
         let sum = |(window, scores): (&Range<usize>, &Vec<f32>)| {
             let from = from.min(window.len());
@@ -123,7 +136,7 @@ impl HeldOut {
                 bytes: self.bytes[window.start + from..window.end].iter().sum(),
             }
         };
-        self.windows.iter().zip(scores).map(sum).filter(|sums| sums.bytes > 0).collect()
+        self.windows.iter().zip(scores).map(sum).filter(|sums| sums.tokens > 0).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Take};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -15,7 +15,7 @@ const FORM: &str =
     r#"a line is {"doc_id": 0, "idx": 0, "label": 0, "request": {"context": "…", "continuation": "…"}}"#;
 
 /// Longest file that is read, unpacked: twenty times the largest task's.
-const LONGEST: u64 = 2 << 30;
+const LONGEST: u64 = if cfg!(test) { 1 << 16 } else { 2 << 30 };
 
 /// Documents from this number on are the choices once more behind a bare `Answer:`, for another normalisation.
 const UNCONDITIONAL: u64 = 1_000_000;
@@ -81,6 +81,9 @@ pub fn read(path: &Path) -> Result<Questions> {
         let fail = |message: String| Error::argument(format!("{}, line {line}: {message}", path.display()));
         text.clear();
         match lines.read_until(b'\n', &mut text) {
+            Ok(_) if lines.limit() == 0 => {
+                return Err(fail(format!("the file has more than {LONGEST} bytes; cut it into several")));
+            }
             Ok(0) => break,
             Ok(_) if text.trim_ascii().is_empty() => continue,
             Ok(_) => (),
@@ -88,7 +91,8 @@ pub fn read(path: &Path) -> Result<Questions> {
                 return Err(fail(format!("cannot be read on: {e}; is the file damaged? fetch it again")));
             }
         }
-        let record: Record = serde_json::from_slice(&text).map_err(|e| fail(format!("{e}; {FORM}")))?;
+        let record: Record =
+            serde_json::from_slice(text.trim_ascii()).map_err(|e| fail(format!("{e}; {FORM}")))?;
         let Record { doc_id: doc, idx, label, request: Request { context, continuation } } = record;
         if doc >= UNCONDITIONAL && context == "Answer:" {
             dropped += 1;
@@ -151,12 +155,12 @@ impl Open {
     }
 }
 
-/// The lines of a file, unpacked where it begins as gzip does.
-fn unpacked(mut file: BufReader<File>) -> std::io::Result<Box<dyn BufRead>> {
-    if file.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(BufReader::new(MultiGzDecoder::new(file).take(LONGEST))));
-    }
-    Ok(Box::new(file.take(LONGEST)))
+/// The lines of a file, unpacked where it begins as gzip does, and cut behind the byte that is too many.
+fn unpacked(mut file: BufReader<File>) -> std::io::Result<Take<Box<dyn BufRead>>> {
+    let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let lines: Box<dyn BufRead> =
+        if packed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
+    Ok(lines.take(LONGEST + 1))
 }
 
 #[cfg(test)]
@@ -209,6 +213,23 @@ mod tests {
             assert_eq!(questions.iter().map(|q| q.label).collect::<Vec<_>>(), [0, 1]);
             assert_eq!(questions[0].choices[0].line, 2);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_and_not_cut() {
+        let lines: Vec<String> = (0..300)
+            .flat_map(|doc| [0, 1].map(|idx| line(doc, idx, 0, "a", &format!(" {}", "b".repeat(150)))))
+            .collect();
+        let text = lines.join("\n");
+        assert!(text.len() as u64 > LONGEST);
+        for bytes in [text.clone().into_bytes(), packed(&text)] {
+            let message = with(&bytes, read).err().unwrap().to_string();
+            assert!(message.contains("more than 65536 bytes"), "{message}");
+        }
+        // As long as is allowed, to the byte.
+        let mut exact = good();
+        exact.push_str(&" ".repeat(LONGEST as usize - exact.len()));
+        assert_eq!(with(exact.as_bytes(), read).unwrap().questions.len(), 2);
     }
 
     #[test]
