@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures the flat baseline in PyTorch, llama.cpp and here, in one interleaved run, and rewrites the table made from it.
+# Measures the flat baseline in PyTorch, llama.cpp and here, and PHOTON beside it, in one interleaved run, and rewrites the table
+# and the page made from it.
 # Installs the peers under target/ (PyTorch from PyPI, llama.cpp compiled for this machine: a C and C++ compiler, half an hour
 # on two cores, 6 GB of disk), checks that they compute the same model, then writes docs/results/peers.json.
 # Usage: tools/peers.sh [--photon PATH] [--python PATH] [--rounds N] [--threads N]: another command line than the one built here,
@@ -39,8 +40,10 @@ if [ -z "$photon" ]; then
 fi
 
 mkdir -p "$work" docs/results
+"$python" $here/test_ours.py
 "$python" $here/test_peers.py
 "$python" $here/agree.py "$photon" "$work"
 "$python" $here/compare.py "$photon" "$work/results.json" --folder "$work" "${options[@]}"
 mv "$work/results.json" docs/results/peers.json
 python3 tools/tables.py
+python3 tools/report/report.py docs/report.md

@@ -4,15 +4,16 @@
 #   tools/report.sh [--quick | --tiny] [--rounds N]
 #   tools/report.sh --only-write [--check]
 #
-# What is done is not done again.  Without an option everything in full: results go to docs/results/, figures to
-# docs/figures/.  The models are measured last; that takes 25 minutes on two cores and wants a quiet machine, and --rounds N
-# does what has a batch of 1 N times.  --quick does all of it in small, --tiny in a few steps with small models for the
-# throughput too; both write to target/report/.  --only-write draws and writes out of the results that are there, --check
-# only compares docs/report.md with them.  PHOTON_BIN is the program where it is built already.  Needs cargo and Python
-# 3.11; PyTorch comes from PyPI, but --only-write needs Matplotlib alone and --check nothing.
+# What is done is not done again, but by --tiny, which is a test and does all anew.  Without an option everything in full:
+# results go to docs/results/, figures to docs/figures/.  The models are measured last; that wants a quiet machine, and the
+# page says how long it took.  It has 3 rounds, of which tools/report/plan.json caps those of what takes long; --rounds N is
+# another number.  --quick does all of it once in small, --tiny in a few steps with small models for the throughput too; both
+# write to target/report/.  --only-write draws and writes out of the results that are there, the curves of training too;
+# --check only compares docs/report.md with them.  PHOTON_BIN is the program where it is built already.  Needs cargo and
+# Python 3.11; PyTorch comes from PyPI, but --only-write needs Matplotlib alone and --check nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-budget=full rounds=1 write_only='' check=''
+budget=full rounds='' write_only='' check=''
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) budget=quick ;;
@@ -28,6 +29,7 @@ if [ -n "$check" ] && [ -z "$write_only" ]; then
     echo "report.sh: --check belongs to --only-write" >&2
     exit 2
 fi
+[ -n "$rounds" ] || { rounds=1; [ "$budget" != full ] || rounds=3; }
 here=tools/report
 grid=target/train/grid
 [ "$budget" != tiny ] || grid=target/train/tiny
@@ -36,6 +38,8 @@ if [ "$budget" = full ]; then
 else
     results=target/report/$budget figures=$results/figures logs=$grid/$budget/logs page=$results/report.md
 fi
+# A test of old results would pass whatever has become of the program.  The downloaded text and tokenizer stay.
+[ "$budget" != tiny ] || [ -n "$write_only" ] || rm -rf "$results" "${grid:?}/tiny"
 mkdir -p "$results" "$figures"
 
 if [ -z "$write_only" ]; then
@@ -49,7 +53,6 @@ if [ -z "$write_only" ]; then
         export PHOTON_BIN=target/release/photon
     fi
     tools/train/grid.sh "${train[@]}" --jobs "$(nproc)"
-    [ "$budget" = full ] || cp "$grid/$budget"/figures/* "$figures"
     python3 tools/eval/fetch.py
     python3 $here/quality.py "$results/quality.json" "$grid/$budget" "$grid/data/heldout.txt" --photon "$PHOTON_BIN" --budget "$budget" \
         "${evaluate[@]}"
@@ -65,6 +68,7 @@ if [ -z "$check" ]; then
         "$python" -m pip install --quiet "$(grep ^matplotlib tools/train/requirements.txt)"
     fi
     "$python" $here/figures.py "$results" "$logs" "$figures" --budget "$budget"
+    ! compgen -G "$logs/*.jsonl" >/dev/null || "$python" tools/train/curves.py "$logs" "$figures" >/dev/null
 fi
 python3 $here/report.py "$page" --budget "$budget" --results "$results" --logs "$logs" --figures "$figures" $check
 [ -n "$check" ] || echo "$page"

@@ -1,7 +1,7 @@
 """Tokens per second of this repository and of its peers, one interleaved run: `compare.py --help`.
 
-Writes one JSON object a line: engine, its version, dtype, case, the median of all rounds, the rounds, and the machine's limits
-in those rounds.
+Writes one JSON object a line: engine, its version, dtype, mode, case, the median of all rounds, the rounds, and the machine's
+limits in those rounds.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import checkpoint
 import gguf_file
 import ours
-from cases import CASES, PEERS, PRESET
+from cases import CASES, PEERS, PHOTON_PRESET, PRESET
 
 HERE = pathlib.Path(__file__).resolve().parent
 VERSIONS = {"PyTorch": "torch", "llama.cpp": "llama-cpp-python"}
@@ -58,26 +58,31 @@ def main() -> None:
     for turn in range(args.rounds):
         for number, case in enumerate(CASES):
             print(f"round {turn + 1} of {args.rounds}: {case.name}", file=sys.stderr, flush=True)
-            for engine, dtype in case.engines:
+            for engine, dtype, mode in case.rows(turn):
                 if engine == "photon":
-                    rate, found = ours.measure(args.photon, dtype, case, args.threads)
+                    rate, found = ours.measure(args.photon, dtype, case, args.threads, mode)
                     limits.setdefault(case, []).append(found)
                 else:
                     worker = workers[engine, dtype]
                     worker.stdin.write(f"{number}\n")
                     worker.stdin.flush()
                     rate = case.tokens() / float(answer(worker))
-                rates.setdefault((case, engine, dtype), []).append(rate)
+                rates.setdefault((case, engine, dtype, mode), []).append(rate)
     for worker in workers.values():
         worker.stdin.close()
 
+    modes = {mode for case, engine, _, mode in rates if engine == "photon"}
+    cache = {mode: ours.cache_bytes_per_token(args.photon, mode) for mode in modes}
     with args.results.open("w") as file:
-        for (case, engine, dtype), rounds in rates.items():
+        for (case, engine, dtype, mode), rounds in rates.items():
             version = importlib.metadata.version(VERSIONS[engine]) if engine in VERSIONS else None
+            flat = mode == "exact"
             print(json.dumps({
-                "preset": PRESET, "engine": engine, "version": version, "dtype": dtype, "case": case.name,
+                "preset": PRESET if flat else PHOTON_PRESET, "engine": engine, "version": version, "dtype": dtype, "mode": mode,
+                # Another model is another case: what compares the engines goes by this name.
+                "case": case.name if flat else f"{case.name}, {PHOTON_PRESET} {mode}",
                 "batch": case.batch, "context": case.context, "steps": case.steps, "threads": args.threads,
-                "tokens_per_s": statistics.median(rounds), "rounds": rounds,
+                "cache_bytes_per_token": cache[mode], "tokens_per_s": statistics.median(rounds), "rounds": rounds,
                 "limits": {name: [each[name] for each in limits[case]] for name in limits[case][0]},
             }), file=file)
 

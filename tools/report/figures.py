@@ -17,10 +17,11 @@ import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from files import lines
 from likelihood import TASKS, bits, differences, mode_name
 from plan import BUDGETS, Plan
 from quality import Grid
-from results import lines, measured, pareto
+from results import measured, pareto, records
 
 STYLE = {
     "vanilla exact": ("#000000", "s", "vanilla"),
@@ -232,7 +233,7 @@ def main() -> None:
     args = parser.parse_args()
     matplotlib.rcParams.update({"svg.hashsalt": "photon", "svg.fonttype": "path", "font.size": 10})
     plan = Plan.load(args.budget)
-    rows = measured(lines(args.results / "compare.json"), plan)
+    rows = measured(records(args.results / "compare.json", plan), plan)
     quality = lines(args.results / "quality.json")
     args.out.mkdir(parents=True, exist_ok=True)
     if quality:

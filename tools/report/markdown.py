@@ -1,5 +1,7 @@
 """Markdown, and numbers as the tables show them."""
 
+from statistics import median
+
 
 def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
     """All columns but the first `left` are right-aligned."""
@@ -20,8 +22,18 @@ def times(value: float | None) -> str:
     return "–" if value is None else f"{number(value)} ×"
 
 
-def gib(size: float) -> str:
-    return f"{size / (1 << 30):.4f}"
+def ratios(values: list[float]) -> str:
+    """The median of rounds, and between which they lie."""
+    middle = times(median(values))
+    return middle if min(values) == max(values) else f"{middle} ({number(min(values))}–{number(max(values))})"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+
+
+def gib(size: float | None) -> str:
+    return "–" if size is None else f"{size / (1 << 30):.4f}"
 
 
 def interval(estimate: dict, digits: int) -> str:

@@ -45,6 +45,10 @@ class Case:
     where they begin: the cost of a token is linear in its context, so their mean is that of all.  (A vanilla model of 600M
     parameters takes 6 minutes for 2048 tokens of 16 sequences on two cores.)  From a batch of `wide` on, only
     `wide_only` is measured.
+
+    `rounds` caps how often each of `batches` is measured, however many rounds are asked for.  A round of DE at batch 1 or
+    of 16K takes some three minutes on two cores and one of PF at batch 1 less than one, so a full run of all in half an hour
+    has two, two and three of them, two of batch 4, and one of what is wider.
     """
 
     name: str
@@ -56,6 +60,15 @@ class Case:
     middle_from: int | None = None
     wide: int | None = None
     wide_only: tuple[str, ...] = ()
+    rounds: tuple[int, ...] = ()  # at most, of each of `batches`; none for as many as are asked for
+
+    def __post_init__(self):
+        if self.rounds and len(self.rounds) != len(self.batches):
+            raise ValueError(f"case {self.name}: {len(self.rounds)} caps on rounds for {len(self.batches)} batches")
+
+    def measured_in(self, batch: int, number: int) -> bool:
+        """Whether a round, counted from 0, has this batch."""
+        return not self.rounds or number < self.rounds[self.batches.index(batch)]
 
     def lengths(self, batch: int) -> tuple[int, int]:
         if self.middle is None or batch < self.middle_from:
@@ -74,6 +87,7 @@ class Plan:
     refresh: tuple[int, ...]  # of recgen, at batch 1 of the first case
     cases: tuple[Case, ...]
     gain: float  # a larger batch is measured where the one before gained as much
+    first: tuple[str, ...] = ()  # cases that go before the others at the same batch
 
     @staticmethod
     def load(budget: str, file: Path = FILE) -> "Plan":
@@ -81,7 +95,8 @@ class Plan:
         plan = raw[budget]
         cases = tuple(Case(**{name: tuple(x) if isinstance(x, list) else x for name, x in case.items()})
                       for case in plan["cases"])
-        return Plan(plan["models"], tuple(plan["refresh"]), cases, raw["gain"])
+        return Plan(plan["models"], tuple(plan["refresh"]), cases, raw["gain"],
+                    tuple(plan.get("first", ())))
 
     def case(self, name: str) -> Case:
         return next(case for case in self.cases if case.name == name)
@@ -94,8 +109,23 @@ class Plan:
             runs += [Run(case.name, "photon", "recgen", k, batch, *case.lengths(batch)) for k in self.refresh]
         return [run for run in runs if case.has(run.name, batch)]
 
-    def rounds(self, count: int) -> list[tuple[int, Run]]:
-        """Everything once, and what has a batch of 1 `count` times.  Rounds are outermost, so that a slow minute of the
-        machine does not hit one configuration alone; what is compared at one batch is measured back to back."""
-        return [(number, run) for number in range(count) for case in self.cases for batch in case.batches
-                if number == 0 or batch == 1 for run in self.runs(case, batch)]
+    def all_runs(self) -> list[Run]:
+        """Every configuration once, in the order of the tables."""
+        return [run for case in self.cases for batch in case.batches for run in self.runs(case, batch)]
+
+    def groups(self, count: int) -> list[tuple[int, list[Run]]]:
+        """Number of the round and the runs of one case and batch, which are compared with one another and so are measured back to
+        back.  Rounds are outermost, and smaller batches and the cases of `first` come before others: a run that is stopped has
+        what matters most.  Even rounds go through a group forwards and odd ones backwards, so that a machine that becomes
+        faster or slower on the way favours each end once.
+        """
+        urgent = sorted(self.cases, key=lambda case: self.first.index(case.name) if case.name in self.first else len(self.first))
+        batches = sorted({batch for case in self.cases for batch in case.batches})
+        out = []
+        for number in range(count):
+            for batch in batches:
+                for case in urgent:
+                    if batch in case.batches and case.measured_in(batch, number):
+                        runs = self.runs(case, batch)
+                        out.append((number, runs[::-1] if number % 2 else runs))
+        return out

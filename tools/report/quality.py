@@ -5,11 +5,11 @@
 
 GRIDDIR has RUN/model for every run of tools/train/grid.json that is trained, TEXT is what none was trained on.  Every mode and
 refresh scores the text; the tasks are answered in the three modes without refresh, since a continuation is seldom
-longer than a meta-context.  What RESULTS has already for the same weights and settings is not evaluated again.
+longer than a meta-context.  What RESULTS has already for the same model, text, settings and version of the program is not
+evaluated again.
 """
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -20,18 +20,23 @@ sys.path.insert(0, str(TRAIN))
 
 from grid import Grid  # noqa: E402
 
+import files  # noqa: E402
+import provenance  # noqa: E402
+
 TASKS = "hellaswag,sciq,arc_easy"
 
 
 def digest(model: Path) -> str:
-    """Of the weights: what an evaluation is of."""
-    return hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()[:16]
+    """Of the weights, their shape and the tokenizer: what an evaluation is of."""
+    return provenance.digest(*(file for name in ("config.json", "model.safetensors", "tokenizer.json")
+                               if (file := model / name).exists()))
 
 
 class Evaluation:
     def __init__(self, photon: Path, text: Path, grid: Grid, questions: int, windows: int | None):
         self.photon, self.text, self.grid = photon, text, grid
         self.questions, self.windows = questions, windows
+        self.program, self.held_out = provenance.version(photon), provenance.digest(text)
 
     def json(self, *arguments: str) -> dict:
         command = [str(self.photon), "eval", *arguments, "--device", "cpu", "--dtype", "f32", "--json"]
@@ -42,7 +47,9 @@ class Evaluation:
 
     def settings(self) -> dict:
         """What else an evaluation depends on.  All in f32: how bf16 is computed is the processor's affair."""
-        return {"dtype": "f32", "questions": self.questions, "windows": self.windows}
+        raw = self.grid.raw
+        return {"dtype": "f32", "questions": self.questions, "windows": self.windows, "window": raw["window"],
+                "prompt": raw["prompt"], "refresh": raw["refresh"], "tasks": TASKS, "text": self.held_out, "program": self.program}
 
     def evaluate(self, name: str, model: Path) -> dict:
         run, raw = self.grid.run(name), self.grid.raw
@@ -76,8 +83,10 @@ def main() -> None:
     evaluation = Evaluation(args.photon, args.text, grid, args.questions, args.windows)
     names = grid.names(args.budget)
     known = {}
-    if args.results.exists():
-        known = {line["run"]: line for line in map(json.loads, args.results.read_text().splitlines())}
+    for number, line in files.numbered(args.results):
+        if not {"run", "text", "tasks"} <= line.keys():
+            sys.exit(f"{args.results}:{number}: not a line of this file")
+        known[line["run"]] = line
     args.results.parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         model = args.grid / name / "model"
@@ -89,8 +98,7 @@ def main() -> None:
             continue
         print(f"evaluating {name}", file=sys.stderr)
         known[name] = evaluation.evaluate(name, model)
-        lines = [json.dumps(known[name]) for name in names if name in known]
-        args.results.write_text("".join(line + "\n" for line in lines))
+        files.write(args.results, [known[name] for name in names if name in known])
 
 
 if __name__ == "__main__":

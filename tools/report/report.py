@@ -7,35 +7,37 @@ With --check nothing is written; the exit status is 1 where OUT differs from wha
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
+import coverage
+import engines
 import findings
 import likelihood
 import markdown
+import paper
 import throughput
+import training
+from files import lines
 from plan import BUDGETS, Plan
-from quality import Grid
-from results import lines, measured
+from results import measured, records
 
 ROOT = Path(__file__).resolve().parents[2]
-PAPER = Path(__file__).with_name("paper.json")
 
 
 class Report:
     def __init__(self, out: Path, results: Path, limits: Path, logs: Path, figures: Path, budget: str):
         self.out, self.figures, self.budget = out, figures, budget
         self.plan = Plan.load(budget)
-        self.rows = measured(lines(results / "compare.json"), self.plan)
+        self.records = records(results / "compare.json", self.plan)
+        self.rows = measured(self.records, self.plan)
+        self.unfinished = coverage.unfinished(self.records, self.plan)
         self.quality = lines(results / "quality.json")
         self.peers = lines(results / "peers.json")
         self.limits = lines(limits)
-        starts = [lines(file)[0] for file in logs.glob("*.jsonl")]
-        order = [run.name for run in Grid.load().runs]
-        self.starts = sorted(starts, key=lambda start: order.index(start["run"]))
-        self.paper = json.loads(PAPER.read_text())
+        self.runs = training.of(logs)
+        self.paper = paper.load()
 
     def picture(self, name: str, text: str) -> str:
         """Where there is one: what a figure is made of may be missing.  The SVG is behind the PNG."""
@@ -62,8 +64,8 @@ Two questions are put to them, with different models:
 
 **TPM** is the paper's throughput per memory: tokens a second of the whole batch over the memory of one sequence, in thousand
 tokens/s per GiB. Memory here is a sequence's cache, exact to the byte; a second column takes the peak of all memory in use besides
-weights over the batch, activations included, which is nearer to what the paper divides by. Throughput is that of decoding; "with
-the prompt" counts from the prompt's first token.
+weights over the batch, activations included, which is what the paper divides by and what its claims are judged by below.
+Throughput is that of decoding; "with the prompt" counts from the prompt's first token.
 
 The paper is {self.paper['title']} ({self.paper['url']}). Its numbers are shown where they could be had; a dash is a number that
 could not."""
@@ -71,17 +73,23 @@ could not."""
     def measured(self) -> str:
         if not self.rows:
             return f"Not measured yet: `{self.command()}` measures it."
-        parts = [throughput.spread(self.rows)]
+        parts = [throughput.spread(self.rows), coverage.text(self.records, self.plan)]
         for case in self.plan.cases:
-            table = throughput.case(self.rows, case.name, self.paper)
+            table = throughput.case(self.rows, case, self.paper)
             part = f"### {case.name}: {case.prompt} + {case.new} tokens\n\n{table}"
-            if case.middle and any(c == case.name and not row.whole for (c, _, _), row in self.rows.items()):
+            short = [row for (c, _, _), row in self.rows.items() if c == case.name and not row.whole]
+            if short:
                 part += (f"\n\nFrom a batch of {case.middle_from} on, the {case.middle} new tokens in the middle are generated, whose mean "
-                         "context is that of all. The cache is that at the end nevertheless, and the peak is larger than this run's "
-                         "by what the cache still grows.")
+                         "context is that of all. The cache is that at the end nevertheless. The peak is that of decoding alone, because "
+                         "the prompt of such a run is longer than the case's, and by what the cache still grows larger than this run's.")
+                if any(row.peak is None for row in short):
+                    part += " A dash is a peak of decoding that was not measured."
             parts.append(part)
-        parts.append(f"### Each at its best batch\n\n{throughput.highest(self.rows, self.plan)}\n\nA batch is left out where the one "
-                     f"before gained less than {100 * self.plan.gain:.0f} % in tokens a second.")
+        table = throughput.highest(self.rows, self.unfinished, self.plan)
+        parts.append(f"### Each at its best batch\n\n{table}\n\nThe best batch is the best of "
+                     "those measured. A dash is a ratio of which one side is not known, because not all planned batches of it "
+                     "were measured. Different batches are measured at different times, so unlike those above these ratios are of "
+                     "medians over rounds where the batches differ, and the machine's state does not cancel in them.")
         return "\n\n".join(parts)
 
     def claims(self) -> str:
@@ -94,10 +102,13 @@ could not."""
             return f"Not measured yet: `{self.command()}` measures it."
         return f"""The ratio of TPM is that of cache bytes times that of throughput. Cache bytes follow from the shapes. Of
 throughput, bytes read and FLOPs are counted while the model runs: weight matrices once an operation, cached keys and values once a
-pass. With the machine's read bandwidth and FMA peak they bound the time of a token from below, and the ratio of these bounds is
-what the counts predict. How near each model comes to its own bound is the rest: what activations, small products, synchronisation
-and imperfect overlap of reading and computing cost. Above 100 % a processor cache helps, or instructions are faster than the f32
-FMA whose peak was measured.
+pass. With the machine's read bandwidth and FMA peak they bound the time of a token from below, and the ratio of these bounds under
+the limits of vanilla's run is what the counts predict. Two more factors make the ratio that was measured. The limits are measured
+behind each run, so one is what the limits of this run allow over those of vanilla's: the machine's state, at 1 where it was the
+same. The other is how near each model comes to the bound under the limits of its own run: what activations, small products,
+synchronisation and imperfect overlap of reading and computing cost. Above 100 % a processor cache helps, instructions are faster
+than the f32 FMA whose peak was measured, or the state changed between a run and its limits. In each round the factors multiply to the
+ratio; what is shown of each is its median over rounds.
 
 {throughput.factors(self.rows, self.plan)}"""
 
@@ -105,12 +116,19 @@ FMA whose peak was measured.
         if not self.peers:
             return "Not measured yet."
         versions = {f"{r['engine']} {r['version']}" for r in self.peers if r.get("version")}
-        case = self.plan.cases[0].name
-        return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, measured in turns in a run of its own;
-`photon` is this repository. RecGen was not in that run: its ratio to our vanilla above is divided by how much faster the peer is
-than ours, at the mean context of {case} between the two measured. The cache of a sequence is taken to be the same in all.
+        count = " or ".join(map(str, sorted({len(r["rounds"]) for r in self.peers})))
+        names = " and ".join(f"`{name}`" for name in engines.modes(self.peers))
+        if names:
+            of = (f"{names} of photon-600m took turns with them in the same rounds, from the same context on but for more tokens, so that a "
+                  "whole number of its meta-contexts is timed. It is bf16 in every row, beside int8 and q8_0 too. TPM is of cache bytes, "
+                  "by shapes: an engine's vanilla model caches as many keys and values as ours, in 16 bits.")
+        else:
+            of = "RecGen was not in that run, so that there is no ratio to it here."
+        return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, by the tokens of context where the
+timed ones begin; `photon` is this repository. All were measured in turns in a run of its own, {count} rounds. {of}
+Ratios are taken round by round: the median, and in brackets the least and the most. No context but the measured ones is spoken of.
 
-{throughput.peers(self.peers, self.rows, self.plan)}"""
+{engines.table(self.peers)}"""
 
     def gpu(self) -> str:
         if not self.limits:
@@ -124,7 +142,7 @@ bound each, so their ratios are of bounds and not bounds of ratios.
 
 Cache of a sequence at the paper's lengths:
 
-{throughput.memory(self.rows, self.limits, self.paper)}"""
+{throughput.memory(self.rows, self.limits, self.plan, self.paper)}"""
 
     def quality_section(self) -> str:
         if not self.quality:
@@ -152,23 +170,22 @@ again after every k; k = 1 is HierGen. Bits per byte beyond the same model's exa
 {self.picture('refresh', 'What RecGen costs by refresh, runs of two levels')}"""
 
     def training(self) -> str:
-        if not self.starts:
+        if not self.runs:
             return f"Not trained yet: `{self.command()}` trains the models."
-        head = ["run", "parameters", "training MFLOP a token", "α", "sequences in exact, hiergen, open loop"]
-        rows = [[s["run"], f"{s['parameters']:,}", f"{s['training_flops_per_token'] / 1e6:.2f}", f"{s['alpha']:g}",
-                 ", ".join(str(s["modes"][m]) for m in ("exact", "hiergen", "open_loop"))] for s in self.starts]
         pictures = (self.picture("curves", "Held-out bits per byte during training")
                     + self.picture("curves-nll", "Held-out nats per token of every PHOTON run, by mode")
                     + self.picture("curves-rec", "Cosine distance of reconstructed and encoded latents, by mode"))
-        return markdown.table(head, rows) + "\n" + pictures
+        text = training.text(self.runs, self.quality, self.link("docs/training.md"))
+        return f"{text}\n\n{training.table(self.runs)}\n{pictures}"
 
     def findings(self) -> str:
         parts = []
         if self.rows:
-            parts.append("**Throughput per memory**\n\n" + markdown.sentences(findings.ratios(self.rows, self.plan, self.paper)))
-        parts.append("**Memory**\n\n" + markdown.sentences(findings.memory(self.rows, self.limits, self.paper)))
+            items = findings.ratios(self.rows, self.unfinished, self.plan, self.paper)
+            parts.append("**Throughput per memory**\n\n" + markdown.sentences(items))
+        parts.append("**Memory**\n\n" + markdown.sentences(findings.memory(self.rows, self.limits, self.plan, self.paper)))
         if self.quality:
-            items = findings.likelihood(self.quality) + findings.own_outputs(self.quality) + findings.accuracy(self.quality)
+            items = findings.likelihood(self.quality, self.runs) + findings.own_outputs(self.quality) + findings.accuracy(self.quality)
             parts.append("**Quality**\n\n" + markdown.sentences(items))
         parts.append("**Not tried, or not comparable**\n\n" + markdown.sentences(findings.never(self.rows, self.paper)))
         return "\n\n".join(parts)
@@ -199,13 +216,15 @@ again after every k; k = 1 is HierGen. Bits per byte beyond the same model's exa
 
 HOW = """```sh
 tools/report.sh --quick          # everything once, small: trains, evaluates, measures, writes target/report/quick
-tools/report.sh                  # everything in full, onto this page: one to two hours on two cores
-tools/report.sh --only-write     # this page and its figures out of the committed results
-tools/report.sh --only-write --check    # whether it is what they make
+tools/report.sh                  # everything in full, onto this page
+tools/report.sh --only-write     # this page and its figures, those of training too, out of the committed results
+tools/report.sh --only-write --check    # whether the page is what they make
+tools/peers.sh                   # the other engines, measured again
 ```
 
-The last 25 minutes of the full run measure throughput and want a quiet machine. Results are kept and what is there is not measured
-again: remove `docs/results/compare.json` or `docs/results/quality.json` for a fresh run."""
+The last part of the full run measures throughput and wants a quiet machine. What is there is not done again as long as it is of the
+same weights, texts and settings, throughput besides of the same build of the program and the same processor; a round of which a part is
+missing is measured again. The full plan caps the rounds of each batch, `--rounds N` asks for fewer."""
 
 
 def main() -> None:
