@@ -5,6 +5,7 @@ A table stands between `<!-- table NAME -->` and `<!-- end -->`. With --check no
 where a table differs from its results.
 """
 
+import functools
 import json
 import pathlib
 import re
@@ -14,6 +15,10 @@ import sys
 from report import markdown
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tools" / "train"))
+
+import grid_tables  # noqa: E402
+
 PAGES = [ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "training.md"]
 
 
@@ -89,23 +94,18 @@ def gemm():
     return markdown.table(head, rows) + note
 
 
-def grid():
-    """The training grid: held-out likelihood of every finished run in every mode."""
-    order = [run["name"] for run in json.loads((ROOT / "tools" / "train" / "grid.json").read_text())["runs"]]
-    modes = ["exact", "hiergen", "recgen", "refresh 2", "refresh 8"]
-    head = ["run", "parameters", "MFLOP a token, trained", *(f"`{mode}`" for mode in modes), "L_rec `exact`", "`hiergen`", "`recgen`"]
-    rows = []
-    logs = ROOT / "docs" / "results" / "train"
-    for name in [name for name in order if (logs / f"{name}.jsonl").exists()]:
-        lines = [json.loads(line) for line in (logs / f"{name}.jsonl").read_text().splitlines()]
-        start, done = lines[0], lines[-1]
-        rows.append([
-            name, f"{start['parameters'] / 1e6:.2f} M", f"{start['training_flops_per_token'] / 1e6:.2f}",
-            *(f"{done[f'bits {mode}']:.3f}" if f"bits {mode}" in done else "" for mode in modes),
-            *(f"{done[f'rec {mode}']:.3f}" if f"rec {mode}" in done else "" for mode in modes[:3]),
-        ])
-    note = f"\n\nBits per byte after {done['tokens']:,} tokens, over {done['windows']} windows of the held-out novel."
-    return markdown.table(head, rows) + note
+@functools.cache
+def logs():
+    return grid_tables.Logs(ROOT / "docs" / "results" / "train", grid_tables.Grid.load())
+
+
+def training(name):
+    """A table of the training grid."""
+    def table():
+        made = grid_tables.TABLES[name](logs())
+        return made if isinstance(made, str) else f"{markdown.table(*made[:2], grid_tables.LEFT.get(name, 1))}\n\n{made[2]}"
+
+    return table
 
 
 def spread(rounds):
@@ -136,7 +136,7 @@ def peers():
     return markdown.table(["case", "peer", "peer, tokens/s", "ours", "ours, tokens/s", "ours / peer"], rows) + note
 
 
-TABLES = {"cpu": cpu, "grid": grid, "gemm": gemm, "peers": peers, "sample": sample}
+TABLES = {"cpu": cpu, "gemm": gemm, "peers": peers, "sample": sample, **{name: training(name) for name in grid_tables.TABLES}}
 
 
 def main():
@@ -148,7 +148,10 @@ def main():
         old = page.read_text()
 
         def table(match):
-            return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+            try:
+                return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+            except ValueError as e:
+                sys.exit(f"tables.py: table {match[1]} of {page.name}: {e}")
 
         new = re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", table, old, flags=re.S)
         if new != old:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, then runs them all. Needs: rustup's cargo (rust-toolchain.toml names the version), python3 with venv,
-# a C++ compiler for nvcc. Downloads come from crates.io and PyPI (MMA-Sim's kernels, and a CUDA toolkit: the pinned one compiles them); nothing is written outside target/.
+# a C++ compiler for nvcc. Downloads come from crates.io and PyPI: MMA-Sim's kernels, a CUDA toolkit (the pinned one compiles them), PyTorch for
+# the training tools (5.5 GB installed), and the package with the evaluation's tasks (86 MB). Nothing is written outside target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,7 +65,17 @@ tools/gpusim/cudarc_table.py --check
 step "the report: its parts, the committed page, and all of it in small"
 tools/report/test_report.py
 tools/report.sh --only-write --check
+python3 tools/tables.py --check
+python3 tools/train/test_grid_tables.py
+# What is there would not be made again: a second run is to test as the first did.
+rm -rf target/train/tiny target/report/tiny
 cargo build --locked --profile test
 PHOTON_BIN=target/debug/photon tools/report.sh --tiny
+
+step "training: the models, and what their latents are worth"
+# grid.sh has run the grid's own tests above, and installed PyTorch.
+for test in test_photon test_latent_swap; do
+    OMP_NUM_THREADS=1 target/train-venv/bin/python "tools/train/$test.py"
+done
 
 step "done"

@@ -3,7 +3,7 @@
     python flops.py [GRID.json]        the table of the grid's runs
 
 Counted are the matrix products and attention (scores and weighted values, over the pairs that causality leaves).  Not
-counted are norms, rotations, activations and the lookup of embeddings: less than 2 % of the rest at d = 160.
+counted are norms, rotations, activations and the lookup of embeddings: less than 2 % of the rest at d = 192.
 A backward pass is twice a forward one: each product gives two gradients.
 """
 

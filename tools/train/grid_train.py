@@ -5,14 +5,14 @@
 reads grid.json and the token streams of WORKDIR/data, writes WORKDIR/BUDGET/RUN/: checkpoint.pt (model and optimisers),
 log.jsonl, and at the end model/, the checkpoint directory that the crate loads.  Started again it goes on where it
 stopped and does what it would have done: windows and cuts are functions of the step, and the log is cut back to the
-checkpoint.  The budget is in tokens: how fast the machine is, and what else runs on it, changes nothing.
+checkpoint.  A checkpoint of other settings or other tokens is refused (settings.py).  The budget is in tokens: how fast
+the machine is, and what else runs on it, changes nothing.
 
 Nothing is compiled: `torch.compile` takes 100 s of CPU time for a PHOTON's shapes, on a Zen 5 core to gain nothing at
-d = 192 (5,100 tokens a second with and without it), and a run lasts four minutes.
+d = 192 (5,100 tokens a second with and without it).  What a run takes is `cpu_seconds` of its log.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -27,26 +27,13 @@ import flops
 from evaluate import every_mode, windows
 from grid import Grid
 from mode_loss import ModeLoss, cuts
+from run_log import Log
 from score import byte_lengths
+from settings import SettingsError, check, digest, settings_of
 from train import Mixture, Optimisers, schedule
 from vanilla import build
 
 LOG_EVERY = 10
-
-
-class Log:
-    """JSON lines.  A resumed run drops what was written behind its checkpoint, and will write it again."""
-
-    def __init__(self, path: Path, step: int):
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= step] if step else []
-        path.write_text("".join(line + "\n" for line in kept))
-        self.path = path
-
-    def write(self, **what) -> None:
-        what = {k: round(v, 4) if isinstance(v, float) else v for k, v in what.items()}
-        with open(self.path, "a") as file:
-            file.write(json.dumps(what) + "\n")
 
 
 class Trainer:
@@ -55,6 +42,7 @@ class Trainer:
     def __init__(self, grid: Grid, name: str, budget: str, work: Path):
         self.grid, self.run, self.budget = grid, grid.run(name), grid.budgets[budget]
         self.tokenizer = work / "data" / "tokenizer.json"
+        self.settings = settings_of(grid, self.run, self.budget, work / "data")
         self.folder = work / budget / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.folder / "checkpoint.pt"
@@ -66,11 +54,14 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         if self.checkpoint.exists():
             saved = torch.load(self.checkpoint, weights_only=True)
+            warning = check(self.folder, saved, self.settings, self.budget.steps)
+            if warning:
+                print(f"grid_train.py: {warning}", file=sys.stderr)
             self.model.load_state_dict(saved["model"])
             self.optimisers.load_state_dict(saved["optimisers"])
             self.step, self.seconds = saved["step"], saved["seconds"]
         else:
-            self.model.initialise(raw["seed"])
+            self.model.initialise(self.run.seed)
         self.loss = ModeLoss(self.model, self.run.modes, self.run.alpha)
         self.mixture = Mixture(work / "data" / "tokens", raw["mix"], grid.window)
         held_out = np.load(work / "data" / "tokens" / "heldout.npy")[:-1]  # without the closing <|endoftext|>
@@ -86,7 +77,7 @@ class Trainer:
     def save(self) -> None:
         temporary = self.checkpoint.with_suffix(".new")
         torch.save({"model": self.model.state_dict(), "optimisers": self.optimisers.state_dict(), "step": self.step,
-                    "seconds": self.seconds}, temporary)
+                    "seconds": self.seconds, "settings": self.settings}, temporary)
         os.replace(temporary, self.checkpoint)  # a kill in the middle leaves the old one whole
 
     def evaluate(self, event: str, count: int, refresh: list[int]) -> None:
@@ -94,10 +85,10 @@ class Trainer:
             self.model, self.held_out[count], self.lengths, self.grid.raw["prompt"], refresh))
 
     def train_step(self) -> dict[str, float]:
-        raw, modes = self.grid.raw, self.run.modes
-        tokens = self.mixture.batch(self.step, raw["seed"], modes.batch)
+        raw, modes, seed = self.grid.raw, self.run.modes, self.run.seed
+        tokens = self.mixture.batch(self.step, seed, modes.batch)
         metas = self.grid.window // getattr(self.model.config, "meta", 1)
-        cut = cuts((raw["seed"], self.step, 1), modes.open_loop, metas)
+        cut = cuts((seed, self.step, 1), modes.open_loop, metas)
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.low):
             loss, parts = self.loss(tokens, cut)
@@ -112,7 +103,7 @@ class Trainer:
     def start(self) -> None:
         run, window = self.run, self.grid.window
         step = flops.training_step(run.model, window, run.modes.batch, run.modes.open_loop)
-        self.note("start", run=run.name, bf16=self.low, alpha=run.alpha, modes=vars(run.modes),
+        self.note("start", run=run.name, settings=digest(self.settings), seed=run.seed, bf16=self.low, alpha=run.alpha, modes=vars(run.modes),
                   parameters=sum(p.numel() for p in self.model.parameters()),
                   training_flops_per_token=step // self.grid.tokens_per_step)
 
@@ -147,7 +138,10 @@ def main() -> None:
     parser.add_argument("--stop-after", type=int, help="leave off at this step, to go on another time")
     args = parser.parse_args()
     torch.set_num_threads(1)  # the grid's runs go side by side
-    trainer = Trainer(Grid.load(), args.run, args.budget, args.work)
+    try:
+        trainer = Trainer(Grid.load(), args.run, args.budget, args.work)
+    except SettingsError as e:
+        sys.exit(f"grid_train.py: {e}")
     trainer.train(min(trainer.budget.steps, args.stop_after or trainer.budget.steps))
 
 

@@ -18,6 +18,7 @@ model=models/$(value 'c["name"]')
 
 [ -e "$work/heldout.txt" ] || "$python" $here/data.py "$work"
 [ -e "$work/tokens/heldout.npy" ] || "$python" $here/tokenizer.py "$work" "$(value 'c["model"]["vocab_size"]')"
+"$python" $here/tokenizer.py "$work" "$(value 'c["model"]["vocab_size"]')" --check
 "$python" $here/test_photon.py
 if [ ! -e "$work/run/log.jsonl" ] || ! grep -q '"event": "done"' "$work/run/log.jsonl"; then
     "$python" $here/train.py "$config" "$work" "$@"

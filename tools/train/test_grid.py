@@ -1,30 +1,20 @@
-"""Tests of the grid: `python test_grid.py`, half a minute, no data needed.  With PHOTON_BIN set to the crate's binary
-also that it loads what the grid exports and computes the same."""
+"""Tests of the grid's shapes, FLOPs, loss and evaluation: `python test_grid.py`, half a minute, no data needed."""
 
 import copy
-import json
 import math
-import os
-import subprocess
-import tempfile
 import unittest
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-import export
 import flops
 import reference
 from evaluate import every_mode
 from grid import Grid, Modes
-from grid_train import Trainer
 from mode_loss import ModeLoss, cuts, hidden_states
-from score import load, recgen, teacher_forced
+from score import recgen, teacher_forced
 from test_photon import models, text
-from tokenizer import train as train_tokenizer
 from train import Optimisers
 from vanilla import Vanilla, VanillaConfig, build
 
@@ -78,6 +68,14 @@ class Budgets(unittest.TestCase):
         raw["runs"] = [{"name": "x", "architecture": "block4", "own_output": True}]
         with self.assertRaisesRegex(ValueError, "run x: own_output"):
             Grid.from_dict(raw)
+
+
+    def test_a_second_seed_is_trained_only_where_asked_for(self):
+        self.assertNotIn("photon44-seed2", GRID.names("full"))
+        self.assertEqual(GRID.names("full", extra=True), [*GRID.names("full"), "photon44-seed2"])
+        one, two = GRID.run("photon44"), GRID.run("photon44-seed2")
+        self.assertEqual((one.seed, one.model, one.alpha, one.modes), (GRID.raw["seed"], two.model, two.alpha, two.modes))
+        self.assertNotEqual(one.seed, two.seed)
 
 
 class Flops(unittest.TestCase):
@@ -262,94 +260,6 @@ class Evaluation(unittest.TestCase):
         out = every_mode(model, tokens, torch.ones(19, dtype=torch.long), 4, [])
         self.assertAlmostEqual(out["nll exact"], F.cross_entropy(logits.flatten(0, 1), tokens[:, 4:].flatten()).item(), places=5)
         self.assertEqual(set(out), {"nll exact", "bits exact"})
-
-
-class Runs(unittest.TestCase):
-    """Whole runs of small models on made-up text."""
-
-    def grid(self) -> Grid:
-        raw = copy.deepcopy(GRID.raw)
-        raw.update(window=64, prompt=32, mix={"a": 0.5, "b": 0.5}, warmup_steps=2, vocab_size=300)
-        raw["base"].update(hidden_size=32, intermediate_size=48)
-        for architecture, levels in raw["architectures"].items():
-            if "levels" in levels:
-                levels["encoder_embedding_size"] = 32 // levels["levels"][0]["chunk_length"]
-        raw["budgets"] = {"test": {"steps": 4, "evaluate_every": 2, "windows": 2, "final_windows": 3}}
-        return Grid.from_dict(raw)
-
-    def work(self, folder: str) -> Path:
-        work = Path(folder)
-        (work / "data" / "tokens").mkdir(parents=True)
-        random = np.random.default_rng(1)
-        for name in ("a", "b", "heldout"):
-            np.save(work / "data" / "tokens" / f"{name}.npy", random.integers(0, 256, 500).astype(np.uint16))
-        train_tokenizer(["some words of text, and some more words " * 20], 300).save(str(work / "data" / "tokenizer.json"))
-        return work
-
-    def test_a_resumed_run_is_the_uninterrupted_run(self):
-        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-            works = self.work(one), self.work(two)
-            for work, stops in zip(works, ((4,), (3, 4))):
-                for stop in stops:
-                    Trainer(self.grid(), "photon44", "test", work).train(stop)
-            whole, resumed = (
-                [{k: v for k, v in json.loads(line).items() if k != "cpu_seconds"}
-                 for line in (work / "test" / "photon44" / "log.jsonl").read_text().splitlines()] for work in works)
-            self.assertEqual([line for line in whole if line["event"] != "train"],
-                             [line for line in resumed if line["event"] != "train"])
-            self.assertEqual([line["event"] for line in whole],
-                             ["start", "held out", "train", "held out", "done"])
-            tensors = [(work / "test" / "photon44" / "model" / "model.safetensors").read_bytes() for work in works]
-            self.assertEqual(*tensors)
-
-    def test_a_finished_run_is_left_alone(self):
-        with tempfile.TemporaryDirectory() as folder:
-            work = self.work(folder)
-            Trainer(self.grid(), "block4", "test", work).train(4)
-            files = {p: p.read_bytes() for p in (work / "test" / "block4").rglob("*") if p.is_file()}
-            self.assertIn(work / "test" / "block4" / "model" / "config.json", files)
-            Trainer(self.grid(), "block4", "test", work).train(4)
-            self.assertEqual({p: p.read_bytes() for p in files}, files)
-
-    def test_a_log_is_cut_back_to_the_checkpoint(self):
-        """Killed behind a checkpoint, a run writes the lines since then once more, not twice."""
-        with tempfile.TemporaryDirectory() as folder:
-            work = self.work(folder)
-            Trainer(self.grid(), "block4", "test", work).train(2)
-            log = work / "test" / "block4" / "log.jsonl"
-            before = log.read_text()
-            log.write_text(before + '{"event": "train", "step": 3}\n')
-            Trainer(self.grid(), "block4", "test", work)
-            self.assertEqual(log.read_text(), before)
-
-    def test_the_crate_computes_what_pytorch_does(self):
-        binary = os.environ.get("PHOTON_BIN")
-        if not binary:
-            self.skipTest("PHOTON_BIN is not set")
-        tokens = torch.randint(0, 300, (1, 40), generator=torch.Generator().manual_seed(2))
-        with tempfile.TemporaryDirectory() as folder:
-            work = self.work(folder)
-            for run in self.grid().runs:
-                model = build(run.model)
-                model.initialise(1)
-                export.write(model, work / "data" / "tokenizer.json", work / "model")
-                model = load(work / "model")
-                for mode, expected in self.modes(model, tokens).items():
-                    out = subprocess.run(
-                        [binary, "score", "--json", "--model", work / "model", "--dtype", "f32", "--device", "cpu",
-                         "--tokens", ",".join(map(str, tokens[0].tolist())), *mode.split()],
-                        capture_output=True, text=True, check=True)
-                    with self.subTest(f"{run.name}, {mode}"):
-                        torch.testing.assert_close(
-                            torch.tensor(json.loads(out.stdout)["logprobs"]), expected[0], atol=1e-3, rtol=0)
-
-    def modes(self, model, tokens) -> dict[str, torch.Tensor]:
-        if isinstance(model, Vanilla):
-            with torch.no_grad():
-                logprobs = model.lm_head(model.token_states(tokens)).log_softmax(-1)
-            return {"--mode exact": logprobs.gather(-1, tokens[..., None]).squeeze(-1)}
-        modes = {f"--mode {mode}": teacher_forced(model, tokens, mode) for mode in ("exact", "hiergen")}
-        return {**modes, "--mode recgen --prompt-tokens 16": recgen(model, tokens, 16)}
 
 
 if __name__ == "__main__":
