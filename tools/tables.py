@@ -35,7 +35,7 @@ def cpu():
         rounds.setdefault((run["preset"], run["mode"], run["batch"], run["dtype"]), []).append(run)
     runs = [sorted(group, key=lambda run: run["tokens_per_second"])[len(group) // 2] for group in rounds.values()]
     base = {run["batch"]: run for run in runs if run["preset"].startswith("vanilla") and run["dtype"] == "bf16"}
-    head = ["model, mode, batch, weights", "tokens/s", "all rounds", "× vanilla", "share of read bandwidth", "share of FMA peak",
+    head = ["model, mode, batch, weights", "tokens/s", "all rounds", "× vanilla", "share of read bandwidth", "share of f32 FMA peak",
             "cache bytes per token of context", "peak MB beside weights"]
     rows = []
     for run, group in zip(runs, rounds.values()):

@@ -64,6 +64,7 @@ tools/gpusim/cudarc_table.py --check
 
 step "the report: its parts, the committed page, and all of it in small"
 tools/report/test_report.py
+python3 tools/peers/test_ours.py
 tools/report.sh --only-write --check
 python3 tools/tables.py --check
 python3 tools/train/test_grid_tables.py

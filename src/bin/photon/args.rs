@@ -70,7 +70,7 @@ pub enum InstructionSet {
     Portable,
     Avx2,
     Avx512,
-    /// AVX-512 with BF16: activations are rounded to bf16 where they meet bf16 or int8 weights
+    /// AVX-512 with BF16 and VBMI: activations are rounded to bf16 where they meet bf16 or int8 weights
     Avx512Bf16,
 }
 
