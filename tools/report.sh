@@ -6,7 +6,7 @@
 #
 # What is done is not done again, but by --tiny, which is a test and does all anew.  Without an option everything in full:
 # results go to docs/results/, figures to docs/figures/.  The models are measured last; that wants a quiet machine, and the
-# page says how long it took.  It has 3 rounds, of which tools/report/plan.json caps those of what takes long; --rounds N is
+# page says how long it took.  It has 4 rounds, of which tools/report/plan.json caps those of what takes long; --rounds N is
 # another number.  --quick does all of it once in small, --tiny in a few steps with small models for the throughput too; both
 # write to target/report/.  --only-write draws and writes out of the results that are there, the curves of training too;
 # --check only compares docs/report.md with them.  PHOTON_BIN is the program where it is built already.  Needs cargo and
@@ -29,7 +29,7 @@ if [ -n "$check" ] && [ -z "$write_only" ]; then
     echo "report.sh: --check belongs to --only-write" >&2
     exit 2
 fi
-[ -n "$rounds" ] || { rounds=1; [ "$budget" != full ] || rounds=3; }
+[ -n "$rounds" ] || { rounds=1; [ "$budget" != full ] || rounds=4; }
 here=tools/report
 grid=target/train/grid
 [ "$budget" != tiny ] || grid=target/train/tiny

@@ -131,8 +131,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path)
     parser.add_argument("--budget", choices=BUDGETS, default="full")
-    parser.add_argument("--rounds", type=int, default=3,
-                        help="of everything (default 3), but for what the plan caps; medians are shown")
+    parser.add_argument("--rounds", type=int, default=4,
+                        help="of everything (default 4), but for what the plan caps; medians are shown")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default one per core")
     parser.add_argument("--photon", type=Path, default=Path("target/release/photon"))
     parser.add_argument("--models", type=Path)

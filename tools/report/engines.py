@@ -1,5 +1,7 @@
 """The table of other engines: their vanilla model beside ours, and beside PHOTON where it was in the same run."""
 
+from statistics import median
+
 import markdown
 
 
@@ -20,6 +22,16 @@ def modes(records: list[dict]) -> list[str]:
 def paired(own: dict, other: dict) -> list[float]:
     """Tokens a second over another row's of the same round."""
     return [a / b for a, b in zip(own["rounds"], other["rounds"])]
+
+
+def fastest(records: list[dict]) -> tuple[str, int, float] | None:
+    """The vanilla model of another engine that is fastest beside ours in bf16: its name, the context, and its tokens a second over
+    ours, the median of paired rounds.  The best that others do anywhere makes ratios to them a lower bound."""
+    found = [record for record in decoding(records) if mode(record) == "exact"]
+    ours = {record["context"]: record for record in found if (record["engine"], record["dtype"]) == ("photon", "bf16")}
+    each = [(f"{record['engine']} {record['dtype']}", record["context"], median(paired(record, ours[record["context"]])))
+            for record in found if record["engine"] != "photon" and record["context"] in ours]
+    return max(each, key=lambda one: one[2], default=None)
 
 
 def table(records: list[dict]) -> str:

@@ -46,9 +46,8 @@ class Case:
     parameters takes 6 minutes for 2048 tokens of 16 sequences on two cores.)  From a batch of `wide` on, only
     `wide_only` is measured.
 
-    `rounds` caps how often each of `batches` is measured, however many rounds are asked for.  A round of DE at batch 1 or
-    of 16K takes some three minutes on two cores and one of PF at batch 1 less than one, so a full run of all in half an hour
-    has two, two and three of them, two of batch 4, and one of what is wider.
+    `rounds` caps how often each of `batches` is measured, however many rounds are asked for: what takes minutes and is not
+    the headline is measured once, and 16K, whose vanilla model takes two minutes in which the machine may change, most often.
     """
 
     name: str

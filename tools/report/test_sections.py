@@ -65,6 +65,13 @@ class EnginesTest(unittest.TestCase):
         self.assertIn("| peer, bf16 | 20.0 | 1.00 × (0.500–2.00) | 5.00 × (4.00–5.00) | 320 × (256–320) |", table)
         self.assertNotIn("| photon, bf16 | 50", table)
 
+    def test_the_fastest_of_other_engines_is_found_by_paired_rounds(self):
+        records = [self.of("photon", 128, [10, 20, 40]), self.of("photon", 2048, [10, 10, 10]),
+                   self.of("peer", 128, [5, 10, 20]), self.of("peer", 128, [12, 24, 48], dtype="q8_0"),
+                   self.of("peer", 2048, [9, 9, 9]), self.of("photon", 128, [99, 99, 99], dtype="int8")]
+        self.assertEqual(engines.fastest(records), ("peer q8_0", 128, 1.2))
+        self.assertIsNone(engines.fastest(records[:2]))
+
     def test_a_run_without_recgen_has_its_own_columns_and_no_extrapolation(self):
         # Faster at the longer context: a line through both would be negative soon.
         records = [self.of("photon", 128, [10]), self.of("photon", 2048, [20]), self.of("peer", 128, [5])]
