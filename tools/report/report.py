@@ -136,11 +136,11 @@ Ratios are taken round by round: the median, and in brackets the least and the m
         own = pair(self.rows, row) if row else None
         if not (best and own):
             return "There is no ratio to it here."
-        name, context, faster = best
+        each = "; ".join(f"at {context:,} {name} with {faster:.3g} times ours, which makes RecGen's tokens/s {own.speedup / faster:.3g} times "
+                         f"and its TPM {own.tpm / faster:.3g} times theirs" for context, name, faster in best)
         return (f"By way of our vanilla, which was in both: in DE at batch 1 RecGen in bf16 has {own.speedup:.3g} times its tokens/s and "
-                f"{own.tpm:.3g} times its TPM, and of other engines {name} comes nearest to it, with {faster:.3g} times its tokens/s at "
-                f"{context:,}. That makes RecGen's tokens/s {own.speedup / faster:.3g} times and its TPM {own.tpm / faster:.3g} times the best of "
-                "theirs, if that kept its speed over all of DE, with keys and values in 16 bits as ours.")
+                f"{own.tpm:.3g} times its TPM. The fastest of other engines, of whatever weights, are {each}. DE goes through contexts from "
+                f"{row.run.prompt:,} to {row.run.prompt + row.run.new:,}. Their keys and values are taken to be as many as ours, in 16 bits.")
 
     def gpu(self) -> str:
         if not self.limits:

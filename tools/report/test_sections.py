@@ -69,8 +69,8 @@ class EnginesTest(unittest.TestCase):
         records = [self.of("photon", 128, [10, 20, 40]), self.of("photon", 2048, [10, 10, 10]),
                    self.of("peer", 128, [5, 10, 20]), self.of("peer", 128, [12, 24, 48], dtype="q8_0"),
                    self.of("peer", 2048, [9, 9, 9]), self.of("photon", 128, [99, 99, 99], dtype="int8")]
-        self.assertEqual(engines.fastest(records), ("peer q8_0", 128, 1.2))
-        self.assertIsNone(engines.fastest(records[:2]))
+        self.assertEqual(engines.fastest(records), [(128, "peer q8_0", 1.2), (2048, "peer bf16", 0.9)])
+        self.assertEqual(engines.fastest(records[:2]), [])
 
     def test_a_run_without_recgen_has_its_own_columns_and_no_extrapolation(self):
         # Faster at the longer context: a line through both would be negative soon.
