@@ -77,6 +77,9 @@ fn a_text_gets_the_same_bits_whatever_shares_its_batch() {
 
 /// The greatest error of scores against the reference's, relative above 1.
 fn error(got: impl IntoIterator<Item = f64>, want: &[f64]) -> f64 {
+    // `f64::max` would pass over a NaN.
+    let got: Vec<f64> = got.into_iter().collect();
+    assert!(got.iter().all(|score| score.is_finite()), "{got:?}");
     got.into_iter().zip(want).map(|(got, want)| (got - want).abs() / want.abs().max(1.0)).fold(0.0, f64::max)
 }
 

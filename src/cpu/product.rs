@@ -118,6 +118,7 @@ entry! {
 
 #[inline(always)]
 fn fma_any<S: Simd, E: Weights>(s: S, p: &Product<'_, E>) {
+    assert!(p.x.kind == Activations::F32);
     any(Fma(s), p);
 }
 

@@ -37,7 +37,8 @@ impl Plain for SignMagnitude {}
 
 /// A matrix whose row `j` is `scales[j] · values[j]`, `|values| ≤ 127`.
 ///
-/// A weight is off by at most half of its row's scale, that is by `max |row| / 254`. Activations are not quantised.
+/// A weight is off by at most half of its row's scale, that is by `max |row| / 254`, where the scale is no denormal. Activations are not
+/// quantised.
 pub(crate) struct Int8<E> {
     pub(crate) values: Packed<E>,
     pub(crate) scales: Vec<f32>,

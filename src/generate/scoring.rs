@@ -128,6 +128,10 @@ impl<B: Backend> Scoring<'_, B> {
             let part =
                 |piece: Piece| Piece { first: piece.first + at, len: block.min(piece.len - at), ..piece };
             let pass: Vec<Piece> = going.into_iter().map(part).collect();
+            debug_assert!(
+                pass.iter().map(|piece| piece.len).sum::<usize>() <= most,
+                "more than a pass holds"
+            );
             self.evolve(&pass)?;
             self.load(&pass)?;
             self.unfold_evolved(&pass)?;

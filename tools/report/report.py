@@ -80,7 +80,7 @@ could not."""
             short = [row for (c, _, _), row in self.rows.items() if c == case.name and not row.whole]
             if short:
                 part += (f"\n\nFrom a batch of {case.middle_from} on, the {case.middle} new tokens in the middle are generated, whose mean "
-                         "context is that of all. The cache is that at the end nevertheless. The peak is that of decoding alone, because "
+                         "context is that of all. The cache is that at the end nevertheless. The peak is that while decoding, because "
                          "the prompt of such a run is longer than the case's, and by what the cache still grows larger than this run's.")
                 if any(row.peak is None for row in short):
                     part += " A dash is a peak of decoding that was not measured."

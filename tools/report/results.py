@@ -167,7 +167,7 @@ def measured(found: list[dict], plan: Plan) -> dict[tuple[str, str, int], Measur
 
     Where only the middle of the new tokens was generated, the cache is that at the end of the case: it grows by a whole
     number of bytes a meta-context, so it is the allocator's at the same prompt and length with another batch, or
-    else counted.  The peak is larger by the same; it is that of decoding alone, since the prompt of such a run is
+    else counted.  The peak is larger by the same; it is that while decoding, since the prompt of such a run is
     longer than the case's and its activations would be those of another regime.
     """
     groups: dict[tuple, dict[int, dict]] = {}

@@ -25,7 +25,7 @@ struct Json {
     cache_bytes_per_sequence: usize,
     /// The most memory of the device (heap, on the CPU) in use beside the weights: caches, activations, everything, of the whole batch.
     peak_bytes: usize,
-    /// The same while tokens were generated, without the prompts' passes.
+    /// The same while tokens were generated, beside what the prompts' passes left: their buffers are kept, what they freed is not counted.
     decode_peak_bytes: usize,
     weight_bytes: usize,
     /// Weights and cached keys and values read while decoding, per second. Null where they are not counted.

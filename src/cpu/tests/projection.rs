@@ -210,6 +210,26 @@ fn avx2_and_avx512_give_the_same_bits() {
 }
 
 #[test]
+fn what_an_earlier_call_left_in_the_scratch_does_not_meet_the_padding() {
+    let mut random = Random(23);
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+        for (dtype, int8) in KINDS {
+            let backend =
+                CpuBackend::new(CpuOptions { dtype, int8, threads: Some(1), isa: Some(isa) }).unwrap();
+            for k in [1, 2, 3, 5, 6, 511, 513, 1025] {
+                // Padded weights are zero, which hides anything finite and no NaN.
+                let mut dirt = Case::new(&mut random, 2048, vec![5], 4, false, false);
+                dirt.x.fill(f32::NAN);
+                dirt.project(&backend, RowMap::DENSE, 4);
+                let case = Case::new(&mut random, k, vec![5], 3, k % 2 == 0, true);
+                let got = case.project(&backend, RowMap::DENSE, 3);
+                assert!(got.iter().all(|y| y.is_finite()), "{isa:?} {dtype:?} int8 {int8} k {k}: {got:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn only_the_rows_of_the_maps_are_read_and_written() {
     let mut random = Random(8);
     for backend in backends() {
