@@ -14,6 +14,13 @@ use rand::rngs::StdRng;
 /// A text and the length of its prompt.
 type Case = (Vec<u32>, usize);
 
+/// A text of a length, with a prompt that RecGen accepts.
+fn case(rng: &mut StdRng, config: &Config, len: usize) -> Case {
+    let c = config.meta_context();
+    let prompt = rng.random_range(0..=len / c) * c;
+    (text(rng, config, len), prompt)
+}
+
 /// Texts of lengths around the borders of meta-contexts and of random ones, in random order, with prompts that RecGen
 /// accepts.
 fn batch(rng: &mut StdRng, config: &Config) -> Vec<Case> {
@@ -25,13 +32,7 @@ fn batch(rng: &mut StdRng, config: &Config) -> Vec<Case> {
     for i in (1..lengths.len()).rev() {
         lengths.swap(i, rng.random_range(0..=i));
     }
-    lengths
-        .into_iter()
-        .map(|len| {
-            let prompt = rng.random_range(0..=len / c) * c;
-            (text(rng, config, len), prompt)
-        })
-        .collect()
+    lengths.into_iter().map(|len| case(rng, config, len)).collect()
 }
 
 fn requests(cases: &[Case]) -> Vec<ScoreRequest<'_>> {
@@ -131,7 +132,7 @@ fn a_text_gets_the_same_bits_among_hundreds() {
     let cases: Vec<Case> = (0..300)
         .map(|_| {
             let len = rng.random_range(0..=2 * c);
-            (text(&mut rng, &config, len), rng.random_range(0..=len / c) * c)
+            case(&mut rng, &config, len)
         })
         .collect();
     for mode in [Mode::RecGen { refresh: None }, Mode::RecGen { refresh: Some(1) }] {
@@ -151,12 +152,10 @@ fn long_texts_get_the_same_bits_whatever_shares_their_batch() {
         let checkpoint = Checkpoint::random(&config, seed, Dtype::F32).expect("random weights");
         let engine = engine(&checkpoint, Dtype::F32);
         let mut rng = rng(seed);
-        let c = config.meta_context();
         let cases: Vec<Case> = (0..5)
             .map(|_| {
                 let len = rng.random_range(0..1500);
-                let prompt = rng.random_range(0..=len / c) * c;
-                (text(&mut rng, &config, len), prompt)
+                case(&mut rng, &config, len)
             })
             .collect();
         for mode in [Mode::Exact, Mode::RecGen { refresh: None }, Mode::RecGen { refresh: Some(700) }] {

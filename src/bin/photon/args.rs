@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use photon_kernels::checkpoint::Dtype;
-use photon_kernels::cpu::Isa;
+use photon_kernels::cpu::{CpuOptions, Isa};
 use photon_kernels::presets::preset;
 use photon_kernels::sampling::Sampling;
 use photon_kernels::{Config, Error, Result};
@@ -89,6 +89,11 @@ impl Storage {
     /// Whether a GPU cannot have it.
     pub fn on_cpu_only(self) -> bool {
         matches!(self, Storage::F32 | Storage::Int8)
+    }
+
+    /// What a CPU keeps, with the threads and instructions that it has.
+    pub fn on_cpu(self) -> CpuOptions {
+        CpuOptions { dtype: self.into(), int8: self == Storage::Int8, ..CpuOptions::default() }
     }
 
     /// What a GPU keeps; it refuses f32 itself.

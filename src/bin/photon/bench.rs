@@ -87,18 +87,9 @@ fn on_cpu(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Result
     if args.simulated {
         return Err(Error::argument("--simulated belongs to --device cuda; leave it out on the CPU"));
     }
-    // Before the weights are made, which takes its time.
-    let backend = CpuBackend::new(CpuOptions {
-        dtype: args.dtype.into(),
-        int8: args.dtype == args::Storage::Int8,
-        threads: args.threads,
-        isa: args.isa.map(Into::into),
-    })?;
-    let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
-    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
-    let engine = Engine::new(backend, &checkpoint)?;
-    drop(checkpoint);
-    measure(args, name, mode, &engine, weight_bytes, "wall")
+    let isa = args.isa.map(Into::into);
+    let backend = CpuBackend::new(CpuOptions { threads: args.threads, isa, ..args.dtype.on_cpu() })?;
+    measure(args, name, config, mode, backend, "wall")
 }
 
 #[cfg(feature = "cuda")]
@@ -109,7 +100,6 @@ fn on_cuda(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Resul
     if let Some(threads) = args.threads {
         return Err(Error::argument(format!("--threads {threads} belongs to --device cpu; leave it out")));
     }
-    // Before the weights are made, which takes its time.
     let backend = CudaBackend::new(CudaOptions { dtype: args.dtype.on_gpu()?, ..CudaOptions::default() })?;
     let device = backend.device_name()?;
     let simulated = device.contains("gpusim");
@@ -118,11 +108,7 @@ fn on_cuda(args: &BenchArgs, name: String, config: &Config, mode: Mode) -> Resul
             "--device cuda is {device:?}: its seconds are the host's and say nothing about a GPU; add --simulated to have them nevertheless"
         )));
     }
-    let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
-    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
-    let engine = Engine::new(backend, &checkpoint)?;
-    drop(checkpoint);
-    measure(args, name, mode, &engine, weight_bytes, if simulated { SIMULATED } else { "wall" })
+    measure(args, name, config, mode, backend, if simulated { SIMULATED } else { "wall" })
 }
 
 /// Bytes of the weights as they are kept; as int8, those of every matrix that is not a table, with a factor for each output.
@@ -137,14 +123,19 @@ fn weight_bytes(checkpoint: &Checkpoint, dtype: args::Storage) -> usize {
     checkpoint.tensors().map(bytes).sum()
 }
 
+/// Makes the weights, which takes its time: what can be refused has been, with the backend.
 fn measure<B: Instruments>(
     args: &BenchArgs,
     name: String,
+    config: &Config,
     mode: Mode,
-    engine: &Engine<B>,
-    weight_bytes: usize,
+    backend: B,
     clock: &'static str,
 ) -> Result<()> {
+    let checkpoint = Checkpoint::random(config, 0, args.dtype.into())?;
+    let weight_bytes = weight_bytes(&checkpoint, args.dtype);
+    let engine = Engine::new(backend, &checkpoint)?;
+    drop(checkpoint);
     let (prompt, new) = args.lengths();
     let backend = engine.backend();
     let vocabulary = engine.config().vocab_size as u32;

@@ -55,13 +55,8 @@ pub fn on_gpu(device: args::Device, _: bool) -> Result<bool> {
 /// An engine on the CPU.
 fn on_cpu(checkpoint: Checkpoint, dtype: Option<args::Storage>) -> Result<Engine<CpuBackend>> {
     let stored = if checkpoint.dtype() == Dtype::Bf16 { Dtype::Bf16 } else { Dtype::F32 };
-    Engine::new(cpu_backend(dtype, stored)?, &checkpoint)
-}
-
-/// The CPU, with weights as asked for or else as they are `stored`.
-fn cpu_backend(dtype: Option<args::Storage>, stored: Dtype) -> Result<CpuBackend> {
-    let int8 = dtype == Some(args::Storage::Int8);
-    CpuBackend::new(CpuOptions { dtype: dtype.map_or(stored, Dtype::from), int8, ..CpuOptions::default() })
+    let stored = CpuOptions { dtype: stored, ..CpuOptions::default() };
+    Engine::new(CpuBackend::new(dtype.map_or(stored, args::Storage::on_cpu))?, &checkpoint)
 }
 
 /// An engine on the GPU.

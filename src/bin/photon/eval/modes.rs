@@ -33,29 +33,36 @@ pub fn list(asked: &[args::Mode], refresh: &[usize], config: &Config) -> Result<
     Ok(modes)
 }
 
-/// A mode and its refresh as they are reported.
+/// A mode as it is reported: in JSON its name and its refresh.
 #[derive(Clone, Copy, serde::Serialize)]
-pub struct Named {
+#[serde(into = "Fields")]
+pub struct Named(Mode);
+
+#[derive(serde::Serialize)]
+struct Fields {
     mode: &'static str,
     refresh: Option<usize>,
-    #[serde(skip)]
-    itself: Mode,
 }
 
 impl From<Mode> for Named {
     fn from(mode: Mode) -> Self {
-        let (name, refresh) = match mode {
-            Mode::Exact => ("exact", None),
-            Mode::HierGen => ("hiergen", None),
-            Mode::RecGen { refresh } => ("recgen", refresh),
-        };
-        Named { mode: name, refresh, itself: mode }
+        Named(mode)
+    }
+}
+
+impl From<Named> for Fields {
+    fn from(Named(mode): Named) -> Self {
+        match mode {
+            Mode::Exact => Fields { mode: "exact", refresh: None },
+            Mode::HierGen => Fields { mode: "hiergen", refresh: None },
+            Mode::RecGen { refresh } => Fields { mode: "recgen", refresh },
+        }
     }
 }
 
 impl std::fmt::Display for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&self.itself.to_string())
+        f.pad(&self.0.to_string())
     }
 }
 

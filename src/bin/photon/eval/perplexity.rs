@@ -78,10 +78,7 @@ impl HeldOut {
         let cut = Cut::new(args.window, args.prompt_tokens, tokens.len(), config)?;
         let windows: Vec<Range<usize>> =
             cut.windows(tokens.len()).take(args.limit.unwrap_or(usize::MAX)).collect();
-        let scored = |window: &Range<usize>| {
-            bytes[window.end.min(window.start + cut.prompt)..window.end].iter().sum::<usize>()
-        };
-        if windows.iter().map(scored).sum::<usize>() == 0 {
+        if windows.iter().flat_map(|window| &bytes[behind(window, cut.prompt)]).sum::<usize>() == 0 {
             return Err(Error::argument(format!(
                 "{}: the tokens behind the {} known ones of each window go on with one character and have no byte of \
                  their own; ask for less with --prompt-tokens",
@@ -129,15 +126,20 @@ impl HeldOut {
     /// those that go on with a character whose bytes were counted with the first of them.
     fn sums(&self, scores: &[Vec<f32>], from: usize) -> Vec<Sums> {
         let sum = |(window, scores): (&Range<usize>, &Vec<f32>)| {
-            let from = from.min(window.len());
+            let tokens = behind(window, from);
             Sums {
-                nats: -scores[from..].iter().copied().map(f64::from).sum::<f64>(),
-                tokens: window.len() - from,
-                bytes: self.bytes[window.start + from..window.end].iter().sum(),
+                nats: -scores[from.min(scores.len())..].iter().copied().map(f64::from).sum::<f64>(),
+                tokens: tokens.len(),
+                bytes: self.bytes[tokens].iter().sum(),
             }
         };
         self.windows.iter().zip(scores).map(sum).filter(|sums| sums.tokens > 0).collect()
     }
+}
+
+/// The tokens of a window from its `from`-th on, of which a short last window may have none.
+fn behind(window: &Range<usize>, from: usize) -> Range<usize> {
+    window.end.min(window.start + from)..window.end
 }
 
 impl Figures {
