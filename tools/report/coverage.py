@@ -22,16 +22,20 @@ def saturated(records: list[dict], run: Run, gain: float) -> bool:
     return len(below) >= 2 and rates[below[-1]] < (1 + gain) * rates[below[-2]]
 
 
+def absent(records: list[dict], plan: Plan, idle: bool) -> list[Run]:
+    """Rows of the plan that are not measured, those that are saturated or the others."""
+    done = {Run.of(record).key for record in records}
+    return [run for run in plan.all_runs() if run.key not in done and saturated(records, run, plan.gain) == idle]
+
+
 def missing(records: list[dict], plan: Plan) -> list[Run]:
     """Rows of the plan that are neither measured nor saturated."""
-    done = {Run.of(record).key for record in records}
-    return [run for run in plan.all_runs() if run.key not in done and not saturated(records, run, plan.gain)]
+    return absent(records, plan, idle=False)
 
 
 def left_out(records: list[dict], plan: Plan) -> list[Run]:
     """Rows of the plan that are not measured because the batch before gained too little."""
-    done = {Run.of(record).key for record in records}
-    return [run for run in plan.all_runs() if run.key not in done and saturated(records, run, plan.gain)]
+    return absent(records, plan, idle=True)
 
 
 def unfinished(records: list[dict], plan: Plan) -> set[tuple[str, str]]:

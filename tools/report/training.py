@@ -31,7 +31,7 @@ def table(runs: list[dict]) -> str:
     rows = []
     for run in runs:
         tokens = f"{run['done']['tokens']:,}" if run["done"] else f"{run['last'].get('tokens', 0):,}, unfinished"
-        optimiser = flops.optimiser_step(grid.run(run["run"]).model) / grid.tokens_per_step
+        optimiser = flops.optimiser_per_token(grid, run["run"])
         rows.append([run["run"], f"{run['parameters']:,}", tokens, f"{run['training_flops_per_token'] / 1e6:.2f}",
                      f"{optimiser / 1e6:.2f}", f"{run['alpha']:g}",
                      ", ".join(str(run["modes"][mode]) for mode in ("exact", "hiergen", "open_loop"))])
@@ -41,7 +41,7 @@ def table(runs: list[dict]) -> str:
 def text(runs: list[dict], quality: list[dict], other: str) -> str:
     """What equal means, and why another page has other numbers of the same runs."""
     grid = Grid.load()
-    beside = [flops.optimiser_step(grid.run(run["run"]).model) / grid.tokens_per_step / 1e6 for run in runs]
+    beside = [flops.optimiser_per_token(grid, run["run"]) / 1e6 for run in runs]
     out = ("Equal FLOPs are those of the forward and backward passes. They leave out the optimiser's own work, which goes by "
            f"parameters and steps and not by tokens: {min(beside):.1f} to {max(beside):.1f} MFLOP a token, and most for the deeper "
            "models. With it counted, vanilla would have had more tokens.")

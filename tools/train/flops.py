@@ -89,6 +89,11 @@ def optimiser_step(c: dict, iterations: int = 5) -> int:
     return total
 
 
+def optimiser_per_token(grid, name: str) -> float:
+    """Of a run of the grid, at its tokens a step."""
+    return optimiser_step(grid.run(name).model) / grid.tokens_per_step
+
+
 def main() -> None:
     from grid import Grid
 
@@ -100,7 +105,7 @@ def main() -> None:
         long = sum(n for name, n in parts.items() if name.endswith("attention") and "decoder" not in name)
         total = sum(parts.values())
         print(f"{run.name:<28}{total / grid.window / 1e6:>22.3f}{step / grid.tokens_per_step / 1e6:>10.3f}"
-              f"{optimiser_step(run.model) / grid.tokens_per_step / 1e6:>7.2f}{parts['head'] / total:>7.1%}{long / total:>16.1%}")
+              f"{optimiser_per_token(grid, run.name) / 1e6:>7.2f}{parts['head'] / total:>7.1%}{long / total:>16.1%}")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def cost(logs: Logs) -> Table:
     head = ["run", "parameters", "MFLOP a token, trained", "× vanilla", "Muon's own", "with Muon's, × vanilla", "CPU seconds"]
 
     def work(name: str) -> tuple[float, float]:
-        muon = flops.optimiser_step(grid.run(name).model) / grid.tokens_per_step
+        muon = flops.optimiser_per_token(grid, name)
         return starts[name]["training_flops_per_token"] / 1e6, muon / 1e6
 
     base, base_muon = work("vanilla")

@@ -75,27 +75,24 @@ class Runs(unittest.TestCase):
             Trainer(self.grid(), "block4", "test", work).train(4)
             self.assertEqual({p: p.read_bytes() for p in files}, files)
 
-    def test_a_log_is_cut_back_to_the_checkpoint(self):
-        """Killed behind a checkpoint, a run writes the lines since then once more, not twice."""
+    def check_cut_back(self, more: str):
+        """What stands in a log behind its checkpoint is gone when the run is resumed."""
         with tempfile.TemporaryDirectory() as folder:
             work = self.work(folder)
             Trainer(self.grid(), "block4", "test", work).train(2)
             log = work / "test" / "block4" / "log.jsonl"
             before = log.read_text()
-            log.write_text(before + '{"event": "train", "step": 3}\n')
+            log.write_text(before + more)
             Trainer(self.grid(), "block4", "test", work)
             self.assertEqual(log.read_text(), before)
 
+    def test_a_log_is_cut_back_to_the_checkpoint(self):
+        """Killed behind a checkpoint, a run writes the lines since then once more, not twice."""
+        self.check_cut_back('{"event": "train", "step": 3}\n')
+
     def test_a_torn_last_line_is_dropped(self):
         """A kill in the middle of a line used to leave a run that could not be started again."""
-        with tempfile.TemporaryDirectory() as folder:
-            work = self.work(folder)
-            Trainer(self.grid(), "block4", "test", work).train(2)
-            log = work / "test" / "block4" / "log.jsonl"
-            before = log.read_text()
-            log.write_text(before + '{"event": "train", "st')
-            Trainer(self.grid(), "block4", "test", work)
-            self.assertEqual(log.read_text(), before)
+        self.check_cut_back('{"event": "train", "st')
 
     def test_a_broken_line_elsewhere_is_an_error(self):
         with tempfile.TemporaryDirectory() as folder:
