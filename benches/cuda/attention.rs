@@ -1,7 +1,7 @@
 //! Attention inside chunks, and over growing sequences.
 
 use photon_kernels::cuda::raw::{
-    KV_BLOCK, Storage, blocked_kv, flat_kv, kv_block, kv_width, local_heads, stream_decodes, stream_partial,
+    KV_BLOCK, Storage, blocked_kv, flat_kv, kv_block, local_heads, stream_decodes, stream_partial,
 };
 use photon_kernels::cuda::sys::*;
 
@@ -93,17 +93,14 @@ fn local_case(device: &Device, sizes: Sizes, slots: usize, rows: usize, first: u
 
 /// `sequences` of `units` in all, the last `rows` of which are queries.
 fn stream_case(device: &Device, sizes: Sizes, sequences: usize, units: usize, rows: usize) -> Case<'_> {
-    let (heads, dim, width) = (sizes.heads, sizes.head_dim, kv_width(sizes.head_dim));
+    let (heads, dim) = (sizes.heads, sizes.head_dim);
     let row = heads * dim;
     let block = kv_block(1, heads, dim);
     let blocks = units.div_ceil(KV_BLOCK);
     let query = values(5, sequences * rows * row);
     // Every sequence has the same cache, each of its own memory.
-    let mut cache = values(6, blocks * block);
-    for head in cache.chunks_exact_mut(width) {
-        head[dim..].fill(0.0);
-    }
-    let bytes = sequences * (2 * 2 * units * heads * width + 2 * 2 * rows * row);
+    let cache = values(6, blocks * block);
+    let bytes = sequences * (2 * 2 * units * heads * dim + 2 * 2 * rows * row);
     let sets = device.sets(bytes);
     let queries = device.copies(&bits(&query), sets);
     let caches = device.copies(&bits(&cache).repeat(sequences), sets);
@@ -158,7 +155,7 @@ fn stream_case(device: &Device, sizes: Sizes, sequences: usize, units: usize, ro
             let want =
                 attend(&query[at * row + head * dim..][..dim], units - rows + at % rows + 1, |value, u| {
                     let strip = (value * heads + head) * KV_BLOCK + u % KV_BLOCK;
-                    &cache[u / KV_BLOCK * block + strip * width..][..dim]
+                    &cache[u / KV_BLOCK * block + strip * dim..][..dim]
                 });
             for (e, want) in want.into_iter().enumerate() {
                 near(&what, out[at * row + head * dim + e], want, 1e-2);

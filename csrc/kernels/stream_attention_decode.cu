@@ -7,8 +7,9 @@
 //
 // Shapes    as stream_attention_prefill, rows of an entry times H / H_kv at most 16
 // Launch    32 W threads, W = head_dim <= 64 ? 4 : 2, grid (ceil(segments / W), H_kv, sequences), 256 W width bytes of
-//           shared memory (288 W width where head_dim is above 96), or W queries (width + 2) floats if that is more
-// Bytes     4 width a key of each KV head, once; 4 head_dim a query; with several CTAs 8 (width + 2) a query and segment
+//           shared memory (288 W width where head_dim is above 96), or W queries (width + 2) floats if that is more;
+//           width is head_dim rounded up to a multiple of 8
+// Bytes     4 head_dim a key of each KV head, once; 4 head_dim a query; with several CTAs 8 (width + 2) a query and segment
 // FLOPs     4 head_dim for each query and key that it sees; the products are made on 16 queries
 #include "../tile/softmax.cuh"
 
@@ -17,6 +18,10 @@ namespace {
 using namespace photon;
 
 template <int Dim> constexpr int WARPS = Dim <= 64 ? 4 : 2;
+
+// CTAs that registers leave room for: as many as shared memory does. Of the 228 KB of an SM of sm_90 or sm_100 a CTA takes one besides its
+// own, so four whose rows are 56 wide fill it, and of 64 three fit.
+template <int Dim> constexpr int CTAS = Dim <= 56 ? 4 : 3;
 
 template <class T, int Dim> __device__ __forceinline__ void decode(const photon_stream_attention_params &p) {
     using Block = Head<T, Dim>;
@@ -129,7 +134,7 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
 }  // namespace
 
 #define DECODE(DTYPE, T, DIM)                                                                                         \
-    extern "C" __global__ void __launch_bounds__(32 * WARPS<DIM>, DIM <= 64 ? 4 : 3)                                  \
+    extern "C" __global__ void __launch_bounds__(32 * WARPS<DIM>, CTAS<DIM>)                                          \
         photon_stream_attention_decode_##DTYPE##_d##DIM(const __grid_constant__ photon_stream_attention_params p) {  \
         decode<T, DIM>(p);                                                                                            \
     }

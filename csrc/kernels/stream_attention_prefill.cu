@@ -4,11 +4,11 @@
 // steps of 32 that all warps share, three steps in flight. After each segment of 256 keys the partial result joins the
 // total, in the order of segments, as stream_attention_decode does it.
 //
-// Shapes    query T [m, H head_dim], keys and values T where photon_kv says (head_dim padded with zeros to a multiple of 8,
-//           16-byte aligned), out T [m, H head_dim]; head_dim 32, 40, 48, 52, 56, 60, 64, 80, 96, 128
+// Shapes    query T [m, H head_dim], keys and values T where photon_kv says (rows 16-byte aligned, where head_dim is no
+//           multiple of 8 8-byte), out T [m, H head_dim]; head_dim 32, 40, 48, 52, 56, 60, 64, 80, 96, 128
 // Launch    128 threads, grid (ceil(most queries of an entry / 64), H_kv, sequences), 384 width bytes of shared memory
-//           and 128 width more where head_dim is above 96: the queries
-// Bytes     of a tile of queries: 4 width times the keys up to its last row, and 4 head_dim a query
+//           and 128 width more where head_dim is above 96: the queries; width is head_dim rounded up to a multiple of 8
+// Bytes     of a tile of queries: 4 head_dim times the keys up to its last row, and 4 head_dim a query
 // FLOPs     4 head_dim for each query and key that it sees; the products are made on whole steps of 32 keys
 #include "../tile/softmax.cuh"
 

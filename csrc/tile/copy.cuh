@@ -1,4 +1,4 @@
-// Ways to shared memory: asynchronous copies from global memory, 16 bytes a lane, and stores of pairs.
+// Ways to shared memory: asynchronous copies from global memory, 16 or 8 bytes a lane, and stores of pairs.
 #pragma once
 
 #include <stdint.h>
@@ -12,6 +12,11 @@ __device__ __forceinline__ uint32_t shared_address(const void *p) {
 // The first `bytes` (0 to 16) of 16 bytes at `global`; the others become zero. Reads nothing beyond them.
 __device__ __forceinline__ void copy_16(uint32_t shared, const void *global, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+}
+
+// The same with 8 bytes, which is how far apart rows may begin. Those go through L1, as PTX has it.
+__device__ __forceinline__ void copy_8(uint32_t shared, const void *global, int bytes) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
 }
 
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

@@ -27,9 +27,13 @@ namespace photon {
 constexpr int KEYS = PHOTON_KEY_STEP;
 constexpr int SEGMENT = PHOTON_KEY_SEGMENT;
 
-// A head of `Dim` elements, padded to whole 16-byte parts.
+// A head of `Dim` elements. Rows in memory have no padding, so where `Dim` is 52 or 60 every other one begins between two parts of
+// 16 bytes and copies take 8. In shared memory, where fragments are loaded by 16 bytes, a row is padded with zeros to whole parts.
 template <class T, int Dim> struct Head {
+    static_assert(Dim % 4 == 0, "rows begin at multiples of 8 bytes");
     static constexpr int WIDTH = (Dim + 7) / 8 * 8;
+    static constexpr int COPY = Dim % 8 == 0 ? 8 : 4;  // elements of a copy
+    static constexpr int COPIES = WIDTH / COPY;        // of a row; copies of padding read nothing
     static constexpr int PARTS = WIDTH / 8;
     static constexpr int BLOCK = KEYS * WIDTH * 2;  // bytes of the keys, or values, of a step
     // Rows that lie in the same banks follow each other at this distance; parts are exchanged among so many.
@@ -46,12 +50,18 @@ template <class T, int Dim> struct Head {
                                                 int first, int end) {
         static_assert(KEYS == PHOTON_KV_BLOCK, "a step lies in one block");
         const T *const keys = block_of<T>(kv, slot, first / KEYS) + head * kv.head_stride;
-        for (int i = thread; i < KEYS * PARTS; i += Threads) {
-            const int row = i / PARTS, c = i - row * PARTS;
-            const bool there = first + row < end;
-            const T *const key = keys + (there ? row : 0) * kv.unit_stride + 8 * c;
-            copy_16(shared + part(row, c), key, there ? 16 : 0);
-            copy_16(shared + BLOCK + part(row, c), key + kv.value_offset, there ? 16 : 0);
+        for (int i = thread; i < KEYS * COPIES; i += Threads) {
+            const int row = i / COPIES, e = (i - row * COPIES) * COPY;
+            const int bytes = first + row < end && e < Dim ? 2 * COPY : 0;
+            const T *const key = keys + (bytes != 0 ? row * kv.unit_stride + e : 0);
+            const uint32_t at = shared + part(row, e / 8) + e % 8 * 2;
+            if constexpr (COPY == 8) {
+                copy_16(at, key, bytes);
+                copy_16(at + BLOCK, key + kv.value_offset, bytes);
+            } else {
+                copy_8(at, key, bytes);
+                copy_8(at + BLOCK, key + kv.value_offset, bytes);
+            }
         }
     }
 };

@@ -267,7 +267,7 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
         let n = (heads + 2 * kv) * dim;
         let case = Case::new(&device, rng, storage, m, n, 64);
         // Three sequences, each row at a unit of its own.
-        let (slots, capacity, width) = (3, 128 + PHOTON_KV_BLOCK as usize, dim.next_multiple_of(8));
+        let (slots, capacity) = (3, 128 + PHOTON_KV_BLOCK as usize);
         let units: Vec<(u32, u32)> = rand::seq::index::sample(rng, slots * 128, m)
             .into_iter()
             .map(|at| ((at % slots) as u32, (at / slots) as u32))
@@ -283,7 +283,7 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
             .collect();
         let device_angles = device.upload(&angles);
         let blocks = capacity / PHOTON_KV_BLOCK as usize;
-        let block = 2 * kv * PHOTON_KV_BLOCK as usize * width;
+        let block = 2 * kv * PHOTON_KV_BLOCK as usize * dim;
         let cache = Matrix::half(&device, storage, &vec![0.0; slots * blocks * block], block, block);
         let query = Matrix::half(&device, storage, &vec![0.0; m * heads * dim], heads * dim, heads * dim + 4);
         // Paged: physical blocks in random order.
@@ -338,8 +338,8 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
             for value in 0..2 {
                 for head in 0..kv {
                     let at = physical * block
-                        + (value * kv + head) * PHOTON_KV_BLOCK as usize * width
-                        + unit as usize % PHOTON_KV_BLOCK as usize * width;
+                        + (value * kv + head) * PHOTON_KV_BLOCK as usize * dim
+                        + unit as usize % PHOTON_KV_BLOCK as usize * dim;
                     got.extend(wide(&kept[at..at + dim]));
                     expected_zero[at..at + dim].fill(false);
                 }

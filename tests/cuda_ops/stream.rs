@@ -37,6 +37,8 @@ struct Batch {
     caches: Vec<Vec<f32>>,
     /// Blocks at the beginning that all sequences have in common.
     shared: usize,
+    /// Elements from one unit to the next, at least `dim`.
+    pitch: usize,
 }
 
 /// Caches on the device.
@@ -68,7 +70,14 @@ impl Batch {
             queries: random(rows * kv * group * dim, 3.0),
             caches: sequences.iter().map(|(len, rows)| random(2 * kv * (len + rows) * dim, 2.0)).collect(),
             shared: 0,
+            pitch: dim,
         }
+    }
+
+    /// Units that lie further apart than this crate's do.
+    fn spread(mut self, padding: usize) -> Batch {
+        self.pitch = self.dim + padding;
+        self
     }
 
     /// Gives all sequences the first one's units in their first `blocks` blocks: a common prompt.
@@ -87,16 +96,15 @@ impl Batch {
         self
     }
 
-    /// Blocks of a sequence; padding of heads zero as appending leaves it, units that do not exist NaN.
+    /// Blocks of a sequence; units that do not exist, and what lies between those that do, are NaN.
     fn blocks(&self, s: usize) -> Vec<f32> {
-        let (dim, kv, width) = (self.dim, self.kv, self.dim.next_multiple_of(8));
+        let (dim, kv, pitch) = (self.dim, self.kv, self.pitch);
         let (units, block) = (self.sequences[s].0 + self.sequences[s].1, self.block());
         let mut all = vec![f32::NAN; units.div_ceil(BLOCK) * block];
         for (value, head) in (0..2).flat_map(|value| (0..kv).map(move |head| (value, head))) {
             for unit in 0..units {
-                let at = unit / BLOCK * block + ((value * kv + head) * BLOCK + unit % BLOCK) * width;
+                let at = unit / BLOCK * block + ((value * kv + head) * BLOCK + unit % BLOCK) * pitch;
                 all[at..at + dim].copy_from_slice(self.unit(s, value, head, unit));
-                all[at + dim..at + width].fill(0.0);
             }
         }
         all
@@ -104,14 +112,28 @@ impl Batch {
 
     /// Elements of a block.
     fn block(&self) -> usize {
-        2 * self.kv * BLOCK * self.dim.next_multiple_of(8)
+        2 * self.kv * BLOCK * self.pitch
+    }
+
+    fn layout(&self) -> photon_kv {
+        let (own, strip) = (blocked_kv(1, self.kv, self.dim, 0), BLOCK * self.pitch);
+        if self.pitch == self.dim {
+            return own;
+        }
+        photon_kv {
+            block_stride: self.block() as i64,
+            unit_stride: self.pitch as i64,
+            head_stride: strip as i64,
+            value_offset: (self.kv * strip) as i64,
+            ..own
+        }
     }
 
     /// The caches of the entries `which`.
     fn place(&self, device: &Device, which: &[usize], place: Place) -> Caches {
         let block = self.block();
         let half = |values: &[f32]| Matrix::half(device, self.storage, values, block, block);
-        let layout = blocked_kv(1, self.kv, self.dim, 0);
+        let layout = self.layout();
         let blocks: Vec<Vec<f32>> = which.iter().map(|&s| self.blocks(s)).collect();
         let slots: Vec<u32> = (0..which.len() as u32).collect();
         let most = blocks.iter().map(|blocks| blocks.len() / block).max().unwrap_or(0);
@@ -319,6 +341,24 @@ fn prefill_of_ragged_batches_errs_at_most_twice_as_much_as_naive() {
             .chain([(0, 20)])
             .collect();
         Batch::new(rng, STORAGES[i % 2], dim, 1, group, &sequences).check(&device);
+    }
+}
+
+#[test]
+fn what_lies_between_the_units_of_another_engines_layout_changes_no_bit() {
+    let _turn = turn();
+    let (device, rng) = (Device::new(), &mut rng(36));
+    for (dim, padding) in [(52, 4), (52, 8), (60, 4), (60, 12), (64, 8), (40, 16)] {
+        // A step and a prefill; lengths end inside blocks.
+        for sequences in [[(270, 1), (31, 2)], [(40, 70), (0, 33)]] {
+            let dense = Batch::new(rng, STORAGES[padding / 4 % 2], dim, 2, 1, &sequences);
+            let expected = dense.run(&device, &[0, 1]);
+            let found = dense.spread(padding).run(&device, &[0, 1]);
+            assert!(
+                expected.iter().zip(&found).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "head_dim {dim} with {padding} elements between units, {sequences:?}"
+            );
+        }
     }
 }
 

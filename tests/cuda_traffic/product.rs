@@ -177,10 +177,10 @@ pub fn head(bench: &Bench) {
 
 pub fn append(bench: &Bench) {
     for m in [1, 4, 16] {
-        let (n, width) = (3 * HEADS * DIM, DIM.next_multiple_of(8));
+        let n = 3 * HEADS * DIM;
         let size = Size { m, n, k: D };
         let operands = Operands::new(bench, size, false);
-        let block = 2 * HEADS * PHOTON_KV_BLOCK as usize * width;
+        let block = 2 * HEADS * PHOTON_KV_BLOCK as usize * DIM;
         let (cache, query) = (bench.zeros::<u16>(m * block), bench.zeros::<u16>(m * HEADS * DIM));
         let angles = bench.zeros::<f32>(32 * DIM);
         let params = photon_qkv_params {
@@ -200,7 +200,7 @@ pub fn append(bench: &Bench) {
         };
         // SAFETY: all operands are as large as the parameters say.
         let launch = bench.count(|kernels, stream| unsafe { kernels.qkv_rope_append(stream, BF16, &params) });
-        // Nothing is read but the operands and the angles of one unit, nothing written but q, k and v: padding stays what it is.
+        // Nothing is read but the operands and the angles of one unit, nothing written but q, k and v.
         operands.check(&launch, size, shape(m, n), 4 * DIM, 2 * m * n);
     }
 }

@@ -9,14 +9,13 @@ use super::memory::Memory;
 use super::queue::Queue;
 use crate::backend::{Heads, KvCache};
 use crate::check::{self, Chunks, Sequence, Stored};
-use crate::cuda::raw::{HEAD_DIMS, KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
+use crate::cuda::raw::{HEAD_DIMS, KV_BLOCK, blocked_kv, flat_kv, kv_block};
 use crate::cuda::sys::{PHOTON_MAX_WINDOW, photon_kv};
 use crate::error::{Error, Result};
 
 /// Keys and values of one sequence through the layers of one stack.
 ///
-/// Layout `[block][layer][key or value][KV head][32 units][head_dim, padded with zeros to a multiple of 8]`: a step of attention
-/// reads one contiguous piece, and a longer cache begins with the shorter one's bytes.
+/// Layout `[block][layer][key or value][KV head][32 units][head_dim]`: a step of attention reads one contiguous piece, and a longer cache begins with the shorter one's bytes.
 pub struct CudaCache {
     pub(super) data: Memory<u16>,
     pub(super) layers: usize,
@@ -38,7 +37,7 @@ impl CudaBackend {
         }
         let blocks = capacity.div_ceil(KV_BLOCK);
         let len =
-            check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, kv_width(heads.head_dim)])?;
+            check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, heads.head_dim])?;
         let data = self.zeros(len)?;
         Ok(CudaCache { data, layers, heads, len: 0, blocks, queue: self.queue.clone() })
     }

@@ -1,6 +1,5 @@
 //! The attention kernels.
 
-use super::kv::kv_width;
 use super::load::MOST_SHARED;
 use super::{HEAD_DIMS, Kernels, RawError, Status, Storage, Target, require};
 use crate::cuda::sys::{
@@ -41,9 +40,14 @@ fn decode_warps(head_dim: usize) -> usize {
     if head_dim <= 64 { 4 } else { 2 }
 }
 
+/// Elements of a head in the shared memory of stream attention and in its workspace: `head_dim` and zeros up to a multiple of 8.
+pub fn tile_width(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(8)
+}
+
 /// Shared memory for the queries of a warp, which stay in registers where a head is not wider than 96.
 fn query_shared(head_dim: usize) -> usize {
-    if head_dim <= 96 { 0 } else { 32 * kv_width(head_dim) }
+    if head_dim <= 96 { 0 } else { 32 * tile_width(head_dim) }
 }
 
 /// Floats of workspace and counters that the kernel for few rows needs, (0, 0) where no head is shared by CTAs.
@@ -59,7 +63,7 @@ pub fn stream_partial(
         return (0, 0);
     }
     let pairs = sequences * kv_heads;
-    (pairs * segments * queries * (kv_width(head_dim) + 2), pairs)
+    (pairs * segments * queries * (tile_width(head_dim) + 2), pairs)
 }
 
 impl Kernels {
@@ -129,7 +133,7 @@ impl Kernels {
         let (group, dim) = ((heads / kv) as usize, dim as usize);
         if !stream_decodes(most_rows, group) {
             let grid = [(most_rows * group).div_ceil(64) as i64, kv, p.sequences.into()];
-            let shared = 3 * 2 * 32 * 2 * kv_width(dim) + 4 * query_shared(dim);
+            let shared = 3 * 2 * 32 * 2 * tile_width(dim) + 4 * query_shared(dim);
             // SAFETY: the caller's promise.
             return unsafe { self.prefill[storage.index()][index].launch(stream, grid, 128, shared, params) };
         }
@@ -149,8 +153,8 @@ impl Kernels {
             "given with so many segments",
         )?;
         let grid = [segments.div_ceil(warps) as i64, kv, p.sequences.into()];
-        let pipeline = warps * (2 * 2 * 32 * 2 * kv_width(dim) + query_shared(dim));
-        let parts = warps * most_rows * group * (kv_width(dim) + 2) * 4;
+        let pipeline = warps * (2 * 2 * 32 * 2 * tile_width(dim) + query_shared(dim));
+        let parts = warps * most_rows * group * (tile_width(dim) + 2) * 4;
         let shared = pipeline.max(parts);
         // SAFETY: the caller's promise.
         unsafe { self.decode[storage.index()][index].launch(stream, grid, 32 * warps as u32, shared, params) }

@@ -7,20 +7,15 @@ use crate::cuda::sys::{PHOTON_KV_BLOCK, photon_kv};
 /// Units of a block.
 pub const KV_BLOCK: usize = PHOTON_KV_BLOCK as usize;
 
-/// Elements of a stored head: `head_dim` and zeros up to a multiple of 8.
-pub fn kv_width(head_dim: usize) -> usize {
-    head_dim.next_multiple_of(8)
-}
-
 /// Elements of a block of [`KV_BLOCK`] units through all layers.
 pub fn kv_block(layers: usize, kv_heads: usize, head_dim: usize) -> usize {
-    layers * 2 * kv_heads * KV_BLOCK * kv_width(head_dim)
+    layers * 2 * kv_heads * KV_BLOCK * head_dim
 }
 
-/// Layer `layer` of blocks `[layer][key or value][KV head][32 units][kv_width]`, the layout of growing sequences. Where they lie is the
+/// Layer `layer` of blocks `[layer][key or value][KV head][32 units][head_dim]`, the layout of growing sequences. Where they lie is the
 /// caller's: `sequences`, or `base` with `blocks` or `slot_stride`.
 pub fn blocked_kv(layers: usize, kv_heads: usize, head_dim: usize, layer: usize) -> photon_kv {
-    let (width, strip) = (kv_width(head_dim), KV_BLOCK * kv_width(head_dim));
+    let strip = KV_BLOCK * head_dim;
     photon_kv {
         base: std::ptr::null_mut(),
         sequences: std::ptr::null(),
@@ -28,7 +23,7 @@ pub fn blocked_kv(layers: usize, kv_heads: usize, head_dim: usize, layer: usize)
         blocks_pitch: 0,
         slot_stride: 0,
         block_stride: kv_block(layers, kv_heads, head_dim) as i64,
-        unit_stride: width as i64,
+        unit_stride: head_dim as i64,
         head_stride: strip as i64,
         value_offset: (kv_heads * strip) as i64,
         offset: (layer * 2 * kv_heads * strip) as i64,

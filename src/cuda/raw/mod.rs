@@ -22,8 +22,8 @@ mod product;
 mod rows;
 
 pub(crate) use attention::segments;
-pub use attention::{local_heads, stream_decodes, stream_partial};
-pub use kv::{KV_BLOCK, blocked_kv, flat_kv, kv_block, kv_width};
+pub use attention::{local_heads, stream_decodes, stream_partial, tile_width};
+pub use kv::{KV_BLOCK, blocked_kv, flat_kv, kv_block};
 pub use launch::{Launch, Target};
 pub use load::Kernels;
 pub use product::{Shape, head_shape, head_tiles, shape};

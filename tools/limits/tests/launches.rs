@@ -153,8 +153,8 @@ fn a_layer_is_five_launches() {
 /// by the bytes of their new units.
 fn grows(mode: Mode, parts: &[(&str, u64)], batch: usize, regime: Regime) {
     let model = Model::preset("photon-600m").expect("a preset");
-    // Keys and values of 4 units are 4 · 2 · 32 heads of 56, padded, in bf16.
-    let unit = 2 * 32 * 56 * 2;
+    // The key and the value of a unit are 32 heads of 52 each, in bf16.
+    let unit = 2 * 32 * 52 * 2;
     let mut generation = model.start(mode, batch, regime).expect("a generation");
     let mut before = model.step(&mut generation).expect("a step");
     // The last meta-context has nothing behind it to be encoded for.

@@ -2,7 +2,7 @@
 
 use photon_kernels::backend::Heads;
 use photon_kernels::checkpoint::Dtype;
-use photon_kernels::cuda::raw::{HEAD_DIMS, kv_width, local_heads, stream_decodes, stream_partial};
+use photon_kernels::cuda::raw::{HEAD_DIMS, local_heads, stream_decodes, stream_partial, tile_width};
 use photon_kernels::cuda::sys::{PHOTON_KEY_SEGMENT, PHOTON_KEY_STEP, PHOTON_MAX_WINDOW};
 use photon_kernels::{Error, Result};
 
@@ -90,8 +90,9 @@ pub fn stream_attention(dtype: Dtype, heads: Heads, entries: &[Entry]) -> Result
     let grid = [across, heads.kv, entries.len()].map(|size| size as u64);
     let mut cost = launch(kernel, sizes(heads), rows as u64, grid);
 
-    let [kv, group, width, step] =
-        [heads.kv, group, kv_width(heads.head_dim), PHOTON_KEY_STEP as usize].map(|size| size as u64);
+    let [kv, group, dim, width, step] =
+        [heads.kv, group, heads.head_dim, tile_width(heads.head_dim), PHOTON_KEY_STEP as usize]
+            .map(|size| size as u64);
     let query = T * rows as u64 * heads.query_width() as u64;
     cost.read.activations = query;
     cost.written.activations = query;
@@ -101,7 +102,7 @@ pub fn stream_attention(dtype: Dtype, heads: Heads, entries: &[Entry]) -> Result
     for entry in entries {
         let [before, rows] = [entry.before, entry.rows].map(|size| size as u64);
         let (end, queries) = (before + rows, rows * group);
-        cost.read.grown += kv * end * 2 * T * width;
+        cost.read.grown += kv * end * 2 * T * dim;
         cost.flops += 4 * heads.query_width() as u64 * seen(before, rows);
         // Steps of 32 units that warps work on, and that CTAs fetch.
         let (mut worked, mut copied) = (0, 0);
@@ -123,11 +124,11 @@ pub fn stream_attention(dtype: Dtype, heads: Heads, entries: &[Entry]) -> Result
                 fetched += end;
             }
         }
-        // Scores and weighted values, each a product of 16 queries, 32 units and the width.
+        // Scores and weighted values, each a product of 16 queries, 32 units and the width of a head in shared memory.
         cost.tensor_flops += kv * worked * 2 * (2 * TILE * step * width);
         cost.copied += kv * copied * step * 2 * T * width;
     }
-    cost.fetched = cost.read.total() - cost.read.grown + kv * fetched * 2 * T * width;
+    cost.fetched = cost.read.total() - cost.read.grown + kv * fetched * 2 * T * dim;
     Ok(cost)
 }
 
