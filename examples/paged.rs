@@ -66,7 +66,7 @@ impl Engine {
         let query: CudaSlice<u16> = stream.alloc_zeros(m * WIDTH)?;
         let out: CudaSlice<u16> = stream.alloc_zeros(m * WIDTH)?;
 
-        // One layer's view of the pool. Its blocks hold `[layer][key or value][head][32 units][56]`: 52 and padding, which stays zero.
+        // One layer's view of the pool. Its blocks hold `[layer][key or value][head][32 units][52]`.
         let kv = photon_kv {
             base: self.address(&self.pool) as *mut c_void,
             blocks: self.address(&table) as *const u32,

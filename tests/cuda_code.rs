@@ -1,4 +1,4 @@
-//! What the compiler made of the kernels: tensor instructions and 16-byte copies where they belong, nothing in local memory, and the table of
+//! What the compiler made of the kernels: tensor instructions and copies of the widest kind where they belong, nothing in local memory, and the table of
 //! registers, shared memory and occupancy in docs/kernels.md, which is made here (`PHOTON_WRITE_TABLES=1` writes it).
 //!
 //! Looks at the machine code for sm_90a, so that has to be among `PHOTON_CUDA_ARCHS`; needs `cuobjdump` on `PATH`.
@@ -65,18 +65,19 @@ const MATRIX: [&str; 7] = [
 ];
 
 #[test]
-fn matrix_kernels_multiply_on_tensor_cores_and_copy_16_bytes_at_a_time() {
+fn matrix_kernels_multiply_on_tensor_cores_and_copy_16_bytes_at_a_time_where_rows_begin_there() {
     for (file, name, code) in kernels() {
         if !MATRIX.contains(&file) || name == "photon_lm_head_pick" {
             continue;
         }
         let count = |what: &str| code.iter().filter(|line| line.contains(what)).count();
         assert!(count("HMMA.") > 0, "{name} has no tensor instruction");
+        // Heads of 52 and 60 begin at multiples of 8 bytes.
+        let narrow =
+            file.starts_with("stream_attention") && (name.ends_with("_d52") || name.ends_with("_d60"));
+        let kind = if narrow { "LDGSTS.E.64" } else { "LDGSTS.E.BYPASS.128" };
         let copies = count("LDGSTS");
-        assert!(
-            copies > 0 && copies == count("LDGSTS.E.BYPASS.128"),
-            "{name}: {copies} asynchronous copies, not all of 16 bytes"
-        );
+        assert!(copies > 0 && copies == count(kind), "{name}: {copies} asynchronous copies, not all {kind}");
         assert!(count("LDSM") > 0, "{name} loads no matrices from shared memory");
     }
 }

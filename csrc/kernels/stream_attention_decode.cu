@@ -19,8 +19,8 @@ using namespace photon;
 
 template <int Dim> constexpr int WARPS = Dim <= 64 ? 4 : 2;
 
-// CTAs that registers leave room for: as many as shared memory does. Of the 228 KB of an SM of sm_90 or sm_100 a CTA takes one besides its
-// own, so four whose rows are 56 wide fill it, and of 64 three fit.
+// CTAs of an SM that registers leave room for. Of the 228 KB of shared memory of sm_90 and sm_100 a CTA takes one besides its own, so four
+// whose rows are 56 wide fill it to the byte, and of 64 three fit.
 template <int Dim> constexpr int CTAS = Dim <= 56 ? 4 : 3;
 
 template <class T, int Dim> __device__ __forceinline__ void decode(const photon_stream_attention_params &p) {
@@ -93,22 +93,23 @@ template <class T, int Dim> __device__ __forceinline__ void decode(const photon_
         }
     }
     if (!alone) {
-        __shared__ bool final;
+        // Where the stages were.
+        uint32_t *const final = reinterpret_cast<uint32_t *>(memory);
         __syncthreads();
         if (threadIdx.x == 0) {
             // After the barrier, so that it releases what all threads have written.
             __threadfence();
             const uint32_t blocks = (segments + WARPS<Dim> - 1) / WARPS<Dim>;
             uint32_t *const arrived = p.arrived + entry * p.kv_heads + kv_head;
-            final = atomicAdd(arrived, 1u) == blocks - 1;
+            *final = atomicAdd(arrived, 1u) == blocks - 1;
             // What the others wrote before they arrived is seen from here on.
             __threadfence();
-            if (final) {
+            if (*final) {
                 *arrived = 0;  // for the next launch
             }
         }
         __syncthreads();
-        if (!final) {
+        if (!*final) {
             return;
         }
     } else {

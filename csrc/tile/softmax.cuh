@@ -51,14 +51,15 @@ template <class T, int Dim> struct Head {
         static_assert(KEYS == PHOTON_KV_BLOCK, "a step lies in one block");
         const T *const keys = block_of<T>(kv, slot, first / KEYS) + head * kv.head_stride;
         for (int i = thread; i < KEYS * COPIES; i += Threads) {
-            const int row = i / COPIES, e = (i - row * COPIES) * COPY;
-            const int bytes = first + row < end && e < Dim ? 2 * COPY : 0;
-            const T *const key = keys + (bytes != 0 ? row * kv.unit_stride + e : 0);
-            const uint32_t at = shared + part(row, e / 8) + e % 8 * 2;
+            const int row = i / COPIES, c = i - row * COPIES;
+            const bool there = first + row < end;
+            const T *const key = keys + (there ? row : 0) * kv.unit_stride + COPY * c;
             if constexpr (COPY == 8) {
-                copy_16(at, key, bytes);
-                copy_16(at + BLOCK, key + kv.value_offset, bytes);
+                copy_16(shared + part(row, c), key, there ? 16 : 0);
+                copy_16(shared + BLOCK + part(row, c), key + kv.value_offset, there ? 16 : 0);
             } else {
+                const uint32_t at = shared + part(row, c / 2) + c % 2 * 8;
+                const int bytes = there && COPY * c < Dim ? 8 : 0;
                 copy_8(at, key, bytes);
                 copy_8(at + BLOCK, key + kv.value_offset, bytes);
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use photon_kernels::cuda::raw::{Storage, blocked_kv, shape};
+use photon_kernels::cuda::raw::{Storage, shape};
 use photon_kernels::cuda::sys::*;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -11,6 +11,7 @@ use rand::seq::IndexedRandom;
 use super::device::{Device, STORAGES, rng, round, turn, values};
 use super::judge::judge;
 use super::matrix::Matrix;
+use super::stream::strided_kv;
 
 /// Rows around every edge of a shape.
 const MS: [usize; 19] = [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 129, 200, 300];
@@ -283,7 +284,9 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
             .collect();
         let device_angles = device.upload(&angles);
         let blocks = capacity / PHOTON_KV_BLOCK as usize;
-        let block = 2 * kv * PHOTON_KV_BLOCK as usize * dim;
+        // Two of five layouts leave room between units, which stays as it is.
+        let pitch = dim + [0, 4, 0, 0, 12][i % 5];
+        let block = 2 * kv * PHOTON_KV_BLOCK as usize * pitch;
         let cache = Matrix::half(&device, storage, &vec![0.0; slots * blocks * block], block, block);
         let query = Matrix::half(&device, storage, &vec![0.0; m * heads * dim], heads * dim, heads * dim + 4);
         // Paged: physical blocks in random order.
@@ -294,7 +297,7 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
             base: cache.start().cast(),
             blocks: table.at(0),
             blocks_pitch: blocks as i64,
-            ..blocked_kv(1, kv, dim, 0)
+            ..strided_kv(kv, dim, pitch)
         };
         let params = photon_qkv_params {
             product: case.product(false),
@@ -338,8 +341,8 @@ fn qkv_rope_append_turns_and_places_every_row_at_its_unit() {
             for value in 0..2 {
                 for head in 0..kv {
                     let at = physical * block
-                        + (value * kv + head) * PHOTON_KV_BLOCK as usize * dim
-                        + unit as usize % PHOTON_KV_BLOCK as usize * dim;
+                        + (value * kv + head) * PHOTON_KV_BLOCK as usize * pitch
+                        + unit as usize % PHOTON_KV_BLOCK as usize * pitch;
                     got.extend(wide(&kept[at..at + dim]));
                     expected_zero[at..at + dim].fill(false);
                 }

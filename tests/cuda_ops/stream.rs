@@ -41,6 +41,21 @@ struct Batch {
     pitch: usize,
 }
 
+/// This crate's layout of a layer, or one like it whose units lie `pitch` elements apart.
+pub fn strided_kv(kv_heads: usize, dim: usize, pitch: usize) -> photon_kv {
+    let (own, strip) = (blocked_kv(1, kv_heads, dim, 0), BLOCK * pitch);
+    if pitch == dim {
+        return own;
+    }
+    photon_kv {
+        block_stride: (2 * kv_heads * strip) as i64,
+        unit_stride: pitch as i64,
+        head_stride: strip as i64,
+        value_offset: (kv_heads * strip) as i64,
+        ..own
+    }
+}
+
 /// Caches on the device.
 struct Caches {
     layout: photon_kv,
@@ -115,25 +130,11 @@ impl Batch {
         2 * self.kv * BLOCK * self.pitch
     }
 
-    fn layout(&self) -> photon_kv {
-        let (own, strip) = (blocked_kv(1, self.kv, self.dim, 0), BLOCK * self.pitch);
-        if self.pitch == self.dim {
-            return own;
-        }
-        photon_kv {
-            block_stride: self.block() as i64,
-            unit_stride: self.pitch as i64,
-            head_stride: strip as i64,
-            value_offset: (self.kv * strip) as i64,
-            ..own
-        }
-    }
-
     /// The caches of the entries `which`.
     fn place(&self, device: &Device, which: &[usize], place: Place) -> Caches {
         let block = self.block();
         let half = |values: &[f32]| Matrix::half(device, self.storage, values, block, block);
-        let layout = self.layout();
+        let layout = strided_kv(self.kv, self.dim, self.pitch);
         let blocks: Vec<Vec<f32>> = which.iter().map(|&s| self.blocks(s)).collect();
         let slots: Vec<u32> = (0..which.len() as u32).collect();
         let most = blocks.iter().map(|blocks| blocks.len() / block).max().unwrap_or(0);
@@ -359,6 +360,40 @@ fn what_lies_between_the_units_of_another_engines_layout_changes_no_bit() {
                 "head_dim {dim} with {padding} elements between units, {sequences:?}"
             );
         }
+    }
+}
+
+#[test]
+fn units_that_begin_between_two_copies_are_refused() {
+    let _turn = turn();
+    let device = Device::new();
+    for (dim, pitch, what) in [(64, 68, "a multiple of 8"), (52, 54, "a multiple of 4")] {
+        let params = photon_stream_attention_params {
+            query: std::ptr::null(),
+            query_stride: 0,
+            kv: strided_kv(1, dim, pitch),
+            out: std::ptr::null_mut(),
+            out_stride: 0,
+            first_row: std::ptr::null(),
+            slot: std::ptr::null(),
+            length: std::ptr::null(),
+            partial: std::ptr::null_mut(),
+            arrived: std::ptr::null_mut(),
+            sequences: 1,
+            segments: 1,
+            queries: 1,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: dim as i32,
+            scale: 1.0,
+        };
+        // SAFETY: nothing is launched.
+        let result = unsafe { device.kernels.stream_attention(device.stream(), Storage::Bf16, 1, &params) };
+        let message = result.expect_err("a refusal").to_string();
+        assert!(
+            message.contains(&format!("kv.unit_stride is {pitch}")) && message.contains(what),
+            "{message}"
+        );
     }
 }
 

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 
 /// Keys and values of one sequence through the layers of one stack.
 ///
-/// Layout `[block][layer][key or value][KV head][32 units][head_dim]`: a step of attention reads one contiguous piece, and a longer cache begins with the shorter one's bytes.
+/// Layout `[block][layer][key or value][KV head][32 units][head_dim]`: a step of attention reads one contiguous piece, and a longer
+/// cache begins with the shorter one's bytes.
 pub struct CudaCache {
     pub(super) data: Memory<u16>,
     pub(super) layers: usize,
@@ -36,8 +37,7 @@ impl CudaBackend {
             )));
         }
         let blocks = capacity.div_ceil(KV_BLOCK);
-        let len =
-            check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, heads.head_dim])?;
+        let len = check::product("cache", &[blocks, layers, 2, heads.kv, KV_BLOCK, heads.head_dim])?;
         let data = self.zeros(len)?;
         Ok(CudaCache { data, layers, heads, len: 0, blocks, queue: self.queue.clone() })
     }

@@ -127,6 +127,20 @@ impl Kernels {
         require("kv_heads", kv, kv > 0 && heads > 0 && heads % kv == 0, "a divisor of heads")?;
         require("sequences", p.sequences.into(), p.sequences >= 0, "at least 0")?;
         require("segments", p.segments.into(), p.segments > 0, "at least 1")?;
+        let (elements, whole) = match dim % 8 {
+            0 => (8, "a multiple of 8"),
+            _ => (4, "a multiple of 4"),
+        };
+        for (argument, stride) in [
+            ("kv.unit_stride", p.kv.unit_stride),
+            ("kv.head_stride", p.kv.head_stride),
+            ("kv.value_offset", p.kv.value_offset),
+            ("kv.offset", p.kv.offset),
+            ("kv.block_stride", p.kv.block_stride),
+            ("kv.slot_stride", p.kv.slot_stride),
+        ] {
+            require(argument, stride, stride % elements == 0, whole)?;
+        }
         if p.sequences == 0 || most_rows == 0 {
             return Ok(());
         }

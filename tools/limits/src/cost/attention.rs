@@ -56,9 +56,9 @@ pub struct Entry {
 
 /// `stream_attention`: rows of sequences against all units up to their own.
 ///
-/// Reads `4 width` for each unit and KV head, `width` being `head_dim` rounded up to 8, and the queries; writes the result. With few rows a unit is fetched
-/// once, and where a sequence has more segments of 256 units than a CTA has warps, their partial results, `4 (width + 2)` a segment and query, are
-/// written and read. With many rows a unit is fetched once for each tile of 64 queries. FLOPs `4 head_dim H` for each row and unit
+/// Reads `4 head_dim` for each unit and KV head, and the queries; writes the result. With few rows a unit is fetched once, and where a
+/// sequence has more segments of 256 units than a CTA has warps, their partial results, `4 (width + 2)` a segment and query with `width`
+/// as `head_dim` rounded up to 8, are written and read. With many rows a unit is fetched once for each tile of 64 queries. FLOPs `4 head_dim H` for each row and unit
 /// that it sees; tensor instructions work on 16 queries, steps of 32 units and `width`.
 ///
 /// # Errors
