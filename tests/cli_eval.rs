@@ -213,6 +213,12 @@ fn bits_per_byte_of_a_text_are_those_of_score_whole_and_behind_the_prompt() {
             if name == "scored" {
                 let own = nats / 2f64.ln() / bytes;
                 near(&line["difference"], own - *first.get_or_insert(own));
+                let windows = |value: &Value| {
+                    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>()
+                };
+                assert_eq!(windows(&report["scored_bytes"]), [bytes]);
+                let [bits] = windows(&line["scored_bits"])[..] else { panic!("one window") };
+                assert!((bits - nats / 2f64.ln()).abs() < 1e-2, "{mode:?}: {bits} bits");
             }
         }
     }

@@ -37,6 +37,8 @@ pub struct Report {
     windows: usize,
     window: usize,
     prompt_tokens: usize,
+    /// Bytes behind the prompt of each window that goes on behind it.
+    scored_bytes: Vec<usize>,
     modes: Vec<Line>,
 }
 
@@ -51,6 +53,9 @@ struct Line {
     whole: Figures,
     /// Bits per byte behind the prompts beyond those of the first mode, window by window.
     difference: Estimate,
+    /// Bits behind the prompt of each window, in the order of `scored_bytes`: what another model's of the same text can be held
+    /// against, window by window. Rounded to 1e-3, a millionth of what a window has.
+    scored_bits: Vec<f64>,
 }
 
 /// The likelihood of some tokens of every window.
@@ -108,8 +113,9 @@ impl HeldOut {
             let more =
                 behind.iter().zip(first).map(|(own, first)| (bits(own.nats - first.nats), own.bytes as f64));
             let difference = ratio(&more.collect::<Vec<_>>());
+            let scored_bits = behind.iter().map(|sums| (bits(sums.nats) * 1e3).round() / 1e3).collect();
             let (scored, whole) = (Figures::of(&behind), Figures::of(&whole));
-            lines.push(Line { mode: mode.into(), scored, whole, difference });
+            lines.push(Line { mode: mode.into(), scored, whole, difference, scored_bits });
         }
         Ok(Report {
             file: self.file,
@@ -118,6 +124,7 @@ impl HeldOut {
             windows: self.windows.len(),
             window: self.cut.window,
             prompt_tokens: self.cut.prompt,
+            scored_bytes: first.iter().flatten().map(|sums| sums.bytes).collect(),
             modes: lines,
         })
     }
@@ -158,7 +165,7 @@ impl Figures {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Report { file, tokens, bytes, windows, window, prompt_tokens, modes } = self;
+        let Report { file, tokens, bytes, windows, window, prompt_tokens, modes, .. } = self;
         writeln!(
             f,
             "{file}: {tokens} tokens, {bytes} bytes, in {windows} windows of {window} tokens at most"
@@ -175,7 +182,7 @@ impl std::fmt::Display for Report {
             "{:18} {:26} {:26} {:28} whole windows",
             "mode", "bits per byte", "against the first", "perplexity per token"
         )?;
-        for Line { mode, scored, whole, difference } in modes {
+        for Line { mode, scored, whole, difference, .. } in modes {
             writeln!(
                 f,
                 "{mode:18} {:26} {:26} {:28} {}",
