@@ -149,6 +149,21 @@ fn a_layer_is_five_launches() {
     }
 }
 
+/// GiB of a sequence's cache on CUDA, 128 + 2048 tokens.
+#[test]
+fn sequences_of_photon_600m_cache_no_more_than_their_units_and_what_rounds_them_up_to_blocks() {
+    let model = Model::preset("photon-600m").expect("a preset");
+    // 2176 tokens are 136 units of the top level and 544 below, in blocks of 32: 160 and 544. A unit is the key and the value of 32 heads of
+    // 52 in bf16, in four layers.
+    let unit = 4 * 2 * 32 * 52 * 2;
+    for (mode, units, most) in [(RECGEN, 160, 0.0045), (Mode::HierGen, 160 + 544, 0.018)] {
+        let generation = model.start(mode, 1, DE).expect("a generation");
+        let bytes = generation.cache_bytes(0);
+        assert_eq!(bytes, units * unit, "{mode:?}");
+        assert!(bytes as f64 / (1u64 << 30) as f64 <= most, "{mode:?}: {bytes} bytes");
+    }
+}
+
 /// What changes from one meta-context to the next, over a whole generation: only reads of keys and values by stream attention in `parts`,
 /// by the bytes of their new units.
 fn grows(mode: Mode, parts: &[(&str, u64)], batch: usize, regime: Regime) {
