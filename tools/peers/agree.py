@@ -3,6 +3,7 @@
 A small random checkpoint, in f32, through `photon score`, PyTorch (at once, and token after token with its cache) and llama.cpp.
 """
 
+import dataclasses
 import pathlib
 import sys
 
@@ -18,6 +19,8 @@ import pytorch
 # Logits reach 4; a wrong rotation, norm or order of heads moves them by more than 0.1, summation in f32 by 4e-6.
 TOLERANCE = 1e-3
 LENGTH = 80
+# Not a divisor of it: the last block is cut.
+BLOCK = 32
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -45,6 +48,26 @@ def of_llama(tokens: np.ndarray, path: pathlib.Path) -> tuple[np.ndarray, np.nda
     return whole, np.stack([pair.feed(texts[:, at : at + 1], at)[1].copy() for at in range(LENGTH)])
 
 
+def repeated(folder: pathlib.Path) -> float:
+    """By how much logits differ behind a context of repeated blocks and behind the same tokens fed one block after another.
+
+    In a model of one layer they are the same: its keys and values depend on nothing but token and position.
+    """
+    config = dataclasses.replace(checkpoint.SMALL, layers=1)
+    path = folder / "layer.gguf"
+    gguf_file.write(config, checkpoint.random_tensors(config), "f32", path)
+    model = llama.Model(path)
+    text = np.append(np.resize(np.arange(BLOCK), LENGTH), 7)
+    expected = llama.Context(model, 1, LENGTH + 1, 1, exact=True).feed(text[None], 0).copy()
+    context = llama.Context(model, 1, LENGTH + 1, 1, exact=True, batch=BLOCK)
+    context.fill(LENGTH)
+    # A step and the step again, as when it is timed in several rounds.
+    for _ in range(2):
+        context.cut(LENGTH)
+        found = context.feed(np.array([[7]]), LENGTH).copy()
+    return float(np.abs(found - expected).max())
+
+
 def main() -> None:
     photon, folder = map(pathlib.Path, sys.argv[1:])
     checkpoint.write(checkpoint.SMALL, folder / "small")
@@ -63,6 +86,10 @@ def main() -> None:
         print(f"{name}: log-probabilities differ from ours by {own:.1e}, from PyTorch's by {rest:.1e}")
         if not max(own, rest) < TOLERANCE:
             raise SystemExit(f"{name} computes another model than `photon score`; times would compare nothing")
+    apart = repeated(folder)
+    print(f"llama.cpp: behind repeated positions logits differ by {apart:.1e}")
+    if not apart < TOLERANCE:
+        raise SystemExit("llama.cpp attends to other positions than it was given; its times at long contexts would be of others")
 
 
 main()

@@ -1,6 +1,7 @@
 """Random weights of the flat Transformer, in the names and shapes of this repository's checkpoints."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 from collections.abc import Iterator
@@ -26,8 +27,13 @@ class Config:
         return self.hidden_size // self.num_attention_heads
 
 
-# `vanilla-600m` of src/presets.rs.
-FULL = Config(32000, 1664, 4096, 32, 32, 16)
+def digest(config: Config) -> str:
+    """Of a shape, and with it of the weights that are drawn for it."""
+    return hashlib.sha256(repr(config).encode()).hexdigest()[:8]
+
+
+# `vanilla-600m` of src/presets.rs, with positions for the longest case.
+FULL = Config(32000, 1664, 4096, 32, 32, 16, max_position_embeddings=16384)
 # Fewer key-value heads than heads, so that a peer that pairs them in another order is found out; rows of 64 are whole
 # blocks of q8_0.
 SMALL = Config(96, 64, 128, 4, 2, 2)

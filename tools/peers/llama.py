@@ -32,14 +32,20 @@ class Model:
 class Context:
     """Sequences side by side, each with its own cache of `length` positions.
 
-    With `exact` the cache is f32, not f16 as by default: f16 alone moves logits of size 4 by 3e-3.
+    With `exact` the cache is f32, not f16 as by default: f16 alone moves logits of size 4 by 3e-3. `batch` is the most tokens of a
+    call, 2048 by default.
     """
 
-    def __init__(self, model: Model, sequences: int, length: int, threads: int, flash: bool = False, exact: bool = False):
+    def __init__(self, model: Model, sequences: int, length: int, threads: int, flash: bool = False, exact: bool = False,
+                 batch: int | None = None):
         params = llama_cpp.llama_context_default_params()
+        params.n_batch = batch or params.n_batch
         # llama.cpp rounds the cache of a sequence up to 256 positions.
         params.n_ctx = sequences * (-(-length // 256) * 256)
         params.n_seq_max = sequences
+        if sequences == 1 and length > params.n_batch:
+            # A second one in the same cells, where `fill` puts what it repeats.
+            params.n_seq_max, params.kv_unified = 2, True
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         if exact:
@@ -73,12 +79,34 @@ class Context:
         return logits.reshape(sequences, length, -1) if every else logits
 
     def fill(self, length: int) -> None:
-        """A prompt of `length` tokens, the same in every sequence."""
-        for at in range(0, length, self.step):
-            count = min(self.step, length - at)
-            self.feed(np.arange(at, at + count)[None] % self.model.vocabulary, at)
+        """Keys and values of `length` positions, the same in every sequence.
+
+        They are a prompt's up to a batch, and after that the same again at the positions that follow: only the first
+        layer's are what that longer prompt would have left, but the time of a step does not depend on values, and a prompt of
+        16 thousand tokens takes minutes without flash attention, which single tokens are faster without.
+        """
+        block = min(length, self.step)
+        self.feed(np.arange(block)[None] % self.model.vocabulary, 0)
+        if length > block:
+            self.repeat(block, length)
         for sequence in range(1, self.sequences):
             llama_cpp.llama_memory_seq_cp(self.memory, 0, sequence, -1, -1)
+
+    def repeat(self, block: int, length: int) -> None:
+        """The first `block` positions of the only sequence again and again, turned to where they come, up to `length`."""
+        own, spare = 0, 1
+        if llama_cpp.llama_n_seq_max(self.handle) != 2 or self.sequences != 1:
+            raise SystemExit(f"{length} positions are more than one batch, which only a context made for as many of one sequence has")
+        size = llama_cpp.llama_state_seq_get_size(self.handle, own)
+        state = (ctypes.c_uint8 * size)()
+        llama_cpp.llama_state_seq_get_data(self.handle, state, size, own)
+        for at in range(block, length, block):
+            if not llama_cpp.llama_state_seq_set_data(self.handle, state, size, spare):
+                raise SystemExit(f"llama.cpp has no room for positions {at} to {at + block}: make the context longer")
+            llama_cpp.llama_memory_seq_rm(self.memory, spare, length - at, -1)
+            llama_cpp.llama_memory_seq_add(self.memory, spare, -1, -1, at)
+            llama_cpp.llama_memory_seq_cp(self.memory, spare, own, -1, -1)
+            llama_cpp.llama_memory_seq_rm(self.memory, spare, -1, -1)
 
     def cut(self, length: int) -> None:
         """Forgets the positions from `length` on."""

@@ -23,15 +23,17 @@ def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-high, low), -1) * sin
 
 
-def attention(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """One query a sequence over all keys, or a prompt's queries from position 0; heads of a group follow one another."""
+def attention(q: Tensor, keys: Tensor, values: Tensor, end: int, mask: Tensor) -> Tensor:
+    """One query a sequence over the first `end` of the cached keys, or a prompt's queries from position 0; heads of a group follow one
+    another. `mask` is -inf at the keys from `end` on."""
     batch, heads, length, width = q.shape
     if length > 1:
+        keys, values = keys[:, :, :end], values[:, :, :end]
         return F.scaled_dot_product_attention(q, keys, values, is_causal=True, enable_gqa=heads != keys.shape[1])
-    # For one query two products take half the time of PyTorch's function: 3.4 ms instead of 6.1 for 2050 keys of 32 heads in
-    # bf16 on one core, 10 instead of 20 for 32 sequences of 130 keys.
-    groups = q.view(batch, keys.shape[1], -1, width)
-    weights = (groups @ keys.transpose(2, 3) * width**-0.5).softmax(-1)
+    # For one query two products over all that is allocated, with a mask, are the fastest way. In bf16 on two cores for 2050 and
+    # 16,130 keys of 32 heads they take 0.26 and 3.7 ms; over a slice, which is copied, 1.5 and 58; PyTorch's function 3.2 and 21.
+    groups = (q * width**-0.5).view(batch, keys.shape[1], -1, width)
+    weights = (groups @ keys.transpose(2, 3)).add_(mask).softmax(-1)
     return (weights @ values).view(q.shape)
 
 
@@ -69,6 +71,8 @@ class Vanilla:
         width = config.head_dim
         heads, pairs = config.num_attention_heads, config.num_key_value_heads
         cos, sin = self.cos[start:end], self.sin[start:end]
+        mask = torch.zeros(cache[0][0].shape[2], dtype=self.dtype)
+        mask[end:] = -torch.inf
         x = F.embedding(tokens, self.embedding)
         for (norm, qkv, out, norm2, gate_up, down), (keys, values) in zip(self.layers, cache):
             y = F.rms_norm(x, (config.hidden_size,), norm, config.rms_norm_eps)
@@ -76,7 +80,7 @@ class Vanilla:
             q, k, v = rows.split((heads, pairs, pairs), 1)
             keys[:, :, start:end] = turn(k, cos, sin)
             values[:, :, start:end] = v
-            y = attention(turn(q, cos, sin), keys[:, :, :end], values[:, :, :end])
+            y = attention(turn(q, cos, sin), keys, values, end, mask)
             x = x + F.linear(y.transpose(1, 2).reshape(batch, length, -1), out)
             y = F.rms_norm(x, (config.hidden_size,), norm2, config.rms_norm_eps)
             gate, up = F.linear(y, gate_up).chunk(2, -1)

@@ -50,12 +50,21 @@ class Calls(unittest.TestCase):
 
 
 class Order(unittest.TestCase):
-    def test_recgen_takes_turns_with_the_engines_at_both_contexts_and_the_order_turns_round(self):
+    def test_recgen_takes_turns_with_the_engines_at_every_context_and_the_order_turns_round(self):
         decode = [case for case in CASES if case.batch == 1 and case.steps]
-        self.assertEqual([case.context for case in decode], [128, 2048])
+        self.assertEqual([case.context for case in decode], [128, 1152, 2048, 16128])
         for case in decode:
             self.assertIn(("photon", "bf16", "recgen"), case.rows(0))
             self.assertEqual(case.rows(0), case.rows(1)[::-1])
+
+    def test_nothing_of_ours_that_is_slow_stands_between_the_peers_and_the_modes(self):
+        for case in CASES:
+            kinds = ["peer" if engine != "photon" else "flat" if mode == "exact" else "mode" for engine, _, mode in case.rows(0)]
+            self.assertEqual(kinds, sorted(kinds, key=["peer", "mode", "flat"].index))
+            self.assertEqual(len(kinds), len(case.engines) + len(case.modes))
+
+    def test_a_context_of_the_other_modes_is_whole_meta_contexts(self):
+        self.assertTrue(all(case.context % META_CONTEXT == 0 for case in CASES if case.modes))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from statistics import median
 
 import markdown
+from plan import Plan
 
 
 def decoding(records: list[dict]) -> list[dict]:
@@ -34,38 +35,74 @@ def fastest(records: list[dict]) -> list[tuple[int, str, float]]:
         context = record["context"]
         if record["engine"] == "photon" or context not in ours:
             continue
-        each = (context, f"{record['engine']} {record['dtype']}", median(paired(record, ours[context])))
+        each = (context, name(record), median(paired(record, ours[context])))
         best[context] = max(each, best.get(context, each), key=lambda one: one[2])
     return [best[context] for context in sorted(best)]
 
 
-def table(records: list[dict]) -> str:
-    """A row per vanilla model.  A column is of one context, measured there; nothing is carried from one context to another.
+def name(record: dict) -> str:
+    return f"{record['engine']} {record['dtype']}"
+
+
+def at(context: int, plan: Plan) -> str:
+    """A context, and of which cases of the plan it is the middle: where half of the new tokens have been generated."""
+    cases = [case.name for case in plan.cases if case.prompt + case.new // 2 == context]
+    return f"{context:,}, the middle of {' and '.join(cases)}" if cases else f"{context:,}"
+
+
+class Against:
+    """What a mode of PHOTON makes of a vanilla model's row of the same context: tokens a second, and those over cache bytes.
 
     Cache bytes are by shapes, a token's of ours: keys and values of an engine's vanilla model are as many, 16 bits each.
     """
-    found = decoding(records)
-    at = {(record["context"], mode(record), record["engine"], record["dtype"]): record for record in found}
-    contexts, others = sorted({record["context"] for record in found}), modes(records)
-    base = ("exact", "photon", "bf16")
-    head = ["vanilla of, weights"]
-    for context in contexts:
-        head += [f"at {context:,}: tokens/s", "× our vanilla"]
-        head += [f"{name}'s {what}, ×" for name in others for what in ("tokens/s", "TPM")]
+
+    def __init__(self, records: list[dict], context: int, of: str):
+        found = [record for record in decoding(records) if record["context"] == context]
+        self.own = next((record for record in found if mode(record) == of), None)
+        flat = next((record for record in found if (mode(record), name(record)) == ("exact", "photon bf16")), None)
+        self.fewer = flat["cache_bytes_per_token"] / self.own["cache_bytes_per_token"] if self.own and flat else None
+
+    def faster(self, other: dict) -> list[float]:
+        return paired(self.own, other) if self.fewer else []
+
+    def tpm(self, other: dict) -> list[float]:
+        return [each * self.fewer for each in self.faster(other)]
+
+
+def against_the_best(records: list[dict], plan: Plan) -> list[str]:
+    """RecGen over the vanilla model of another engine that comes nearest to it, where they were in one run, context by context."""
     out = []
-    for engine, dtype in dict.fromkeys((record["engine"], record["dtype"]) for record in found if mode(record) == "exact"):
-        row = [f"{engine}, {dtype}"]
-        for context in contexts:
-            own, ours = at.get((context, "exact", engine, dtype)), at.get((context, *base))
-            row += [markdown.number(own["tokens_per_s"]) if own else "–",
-                    markdown.ratios(paired(own, ours)) if own and ours else "–"]
-            for name in others:
-                photon = at.get((context, name, "photon", "bf16"))
-                if not (photon and own and ours):
-                    row += ["–", "–"]
-                    continue
-                faster = paired(photon, own)
-                fewer = ours["cache_bytes_per_token"] / photon["cache_bytes_per_token"]
-                row += [markdown.ratios(faster), markdown.ratios([each * fewer for each in faster])]
-        out.append(row)
-    return markdown.table(head, out)
+    for context in sorted({record["context"] for record in decoding(records)}):
+        recgen = Against(records, context, "recgen")
+        others = [record for record in decoding(records)
+                  if record["context"] == context and mode(record) == "exact" and record["engine"] != "photon"]
+        if not (recgen.fewer and others):
+            continue
+        best = min(others, key=lambda other: median(recgen.faster(other)))
+        least = max(recgen.faster(best))
+        near = [name(other) for other in others if other is not best and min(recgen.faster(other)) <= least]
+        also = f" (or {', '.join(near)}, whose rounds overlap)" if near else ""
+        out.append(f"at {at(context, plan)}, RecGen's TPM in bf16 is {markdown.ratios(recgen.tpm(best))} that of {name(best)}, which comes "
+                   f"nearest to it{also}: {markdown.times(recgen.fewer)} by cache bytes and {markdown.ratios(recgen.faster(best))} by "
+                   "tokens/s")
+    return out
+
+
+def table(records: list[dict], plan: Plan) -> str:
+    """A row per context and vanilla model, measured there; nothing is carried from one context to another."""
+    found = decoding(records)
+    others = modes(records)
+    head = ["context", "vanilla of, weights", "tokens/s", "× our vanilla"]
+    head += [f"{of}'s {what}, ×" for of in others for what in ("tokens/s", "TPM")]
+    out = []
+    for context in sorted({record["context"] for record in found}):
+        here = [record for record in found if record["context"] == context and mode(record) == "exact"]
+        ours = next((record for record in here if name(record) == "photon bf16"), None)
+        for record in here:
+            row = [at(context, plan), f"{record['engine']}, {record['dtype']}", markdown.number(record["tokens_per_s"]),
+                   markdown.ratios(paired(record, ours)) if ours else "–"]
+            for of in others:
+                photon = Against(records, context, of)
+                row += [markdown.ratios(values) if values else "–" for values in (photon.faster(record), photon.tpm(record))]
+            out.append(row)
+    return markdown.table(head, out, left=2)

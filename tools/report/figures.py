@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from files import lines
-from likelihood import TASKS, bits, differences, mode_name
+from likelihood import TASKS, bits, chosen, differences, mode_name
 from plan import BUDGETS, Plan
 from quality import Grid
 from results import measured, pareto, records
@@ -31,10 +31,8 @@ STYLE = {
     "photon recgen": ("#009E73", "o", "PHOTON recgen"),
     "refresh": ("#56B4E9", "o", "PHOTON recgen, refresh k"),
 }
-# The small model that stands for a family of 600M: architecture -> family.
-FAMILIES = {"vanilla": "vanilla", "block4": "block", "photon44": "photon"}
 # Runs of the grid, in its order; what was not trained on own outputs is dashed besides.
-COLOURS = ["#000000", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#8C564B", "#7F7F7F"]
+COLOURS = ["#000000", "#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#8C564B", "#7F7F7F", "#BCBD22"]
 RUNS = {run.name: (COLOURS[i % len(COLOURS)], "-" if run.modes.hiergen or len(run.model.get("levels", [])) < 2 else "--")
         for i, run in enumerate(Grid.load().runs)}
 
@@ -62,18 +60,6 @@ def logarithmic(axis) -> None:
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.10g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())
-
-
-def chosen(quality: list[dict], own_output: bool) -> dict[str, dict]:
-    """The models that stand for the families: of PHOTON's the one on current latents, trained on own outputs or not."""
-    out = {}
-    for line in quality:
-        family = FAMILIES.get(line["architecture"])
-        if family == "photon" and (line["condition"] != "current" or line["own_output"] != own_output or line["alpha"] != 0.1):
-            continue
-        if family and (family == "photon" or own_output):
-            out[family] = line
-    return out
 
 
 def joined(rows: dict, case: str, batch: int, values: dict[str, dict]) -> list[tuple[str, float, float, dict]]:

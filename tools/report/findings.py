@@ -1,10 +1,11 @@
 """Sentences that follow from the results: what was reached of the paper's claims and what was not."""
 
+import engines
 import markdown
 import paper as papers
 import training
 from coverage import BASE
-from likelihood import against_chance, bits, differences
+from likelihood import against_chance, beyond, bits, differences
 from plan import Plan
 from results import best, best_ratio, pair
 
@@ -62,6 +63,12 @@ def claims(rows: dict, plan: Plan, paper: dict) -> list[str]:
     return out
 
 
+def other_engines(peers: list[dict], plan: Plan) -> list[str]:
+    """RecGen's TPM over that of the best vanilla model of other engines, where one run has both."""
+    found = "; ".join(engines.against_the_best(peers, plan))
+    return [f"Against other engines' vanilla at batch 1, by cache bytes, since peaks of theirs were not measured: {found}."] if found else []
+
+
 def memory(rows: dict, limits: list[dict], plan: Plan, paper: dict) -> list[str]:
     """Cache bytes beside the paper's memory."""
     cuda = {(r["regime"], f"{r['model'].split('-')[0]} {r['mode']}"): r["cache_bytes"] for r in limits}
@@ -83,12 +90,14 @@ def memory(rows: dict, limits: list[dict], plan: Plan, paper: dict) -> list[str]
 def likelihood(quality: list[dict], runs: list[dict]) -> list[str]:
     """How the architectures and the parallel modes compare, at this size."""
     out = []
-    exact = {line["run"]: bits(line)["exact"]["value"] for line in quality}
-    flat = next((line["run"] for line in quality if line["architecture"] == "vanilla"), None)
-    if flat and len(exact) > 1:
-        others = [f"{name} {value - exact[flat]:+.3f}" for name, value in exact.items() if name != flat]
-        out.append(f"Bits per byte beyond `{flat}`'s at equal tokens and FLOPs, all in exact mode: {', '.join(others)}. {NO_INTERVAL} "
-                   f"{training.size(runs)}: what the paper says of 600M and more is neither confirmed nor refuted.")
+    flat = next((line for line in quality if line["architecture"] == "vanilla"), None)
+    others = [(line["run"], beyond(line, flat)) for line in quality if flat and line is not flat]
+    others = [f"{name} {markdown.interval(more, 3, sign='+')}" for name, more in others if more]
+    if others:
+        out.append(f"Bits per byte beyond `{flat['run']}`'s at equal tokens and FLOPs, all in exact mode, window by window: "
+                   f"{', '.join(others)}. {ONE_TEXT} {training.size(runs)}: what the paper says of 600M and more is neither confirmed nor "
+                   "refuted.")
+    out += seeds(quality)
     costs = []
     for line in quality:
         known = differences(line)
@@ -100,22 +109,41 @@ def likelihood(quality: list[dict], runs: list[dict]) -> list[str]:
     return out
 
 
-NO_INTERVAL = ("Differences between runs have no interval: that would have to be taken window by window, as those between modes of one "
-               "model are, and the results have no likelihood of single windows. The runs' own intervals say little of it, since "
-               "most of their width is how windows differ from one another, in all runs alike; and every run has one seed.")
+ONE_TEXT = "The intervals are of the windows of one text. What another seed of training would change is not in them."
+
+
+def same(a: dict, b: dict) -> bool:
+    """Whether runs differ in their seed or in training on own outputs alone."""
+    return all(a[key] == b[key] for key in ("architecture", "condition", "alpha"))
+
+
+def seeds(quality: list[dict]) -> list[str]:
+    """What a second seed changes."""
+    out = []
+    for twin in quality:
+        line = next((x for x in quality if x.get("seed") is None and same(x, twin) and x["own_output"] == twin["own_output"]), None)
+        if twin.get("seed") is None or line is None:
+            continue
+        changes = [f"{mode} {markdown.interval(more, 3, sign='+')}" for mode in ("exact", "hiergen", "recgen")
+                   if (more := beyond(twin, line, mode))]
+        if changes:
+            out.append(f"Another seed, `{line['run']}` → `{twin['run']}`, bits per byte: {', '.join(changes)}. One pair bounds nothing, but "
+                       "differences of that size between other runs are not to be read as theirs.")
+    return out
 
 
 def own_outputs(quality: list[dict]) -> list[str]:
     """What training on own outputs changes, for pairs of runs that differ in it alone."""
-    def same(a: dict, b: dict) -> bool:
-        return all(a[key] == b[key] for key in ("architecture", "condition", "alpha"))
-
     out = []
     for line in quality:
-        twin = next((x for x in quality if x["own_output"] and not line["own_output"] and same(x, line)), None)
-        if twin:
+        twin = next((x for x in quality if x["own_output"] and x.get("seed") is None and same(x, line)), None)
+        if twin and not line["own_output"]:
             before, after = bits(line), bits(twin)
-            changes = [f"{mode} {before[mode]['value']:.3f} → {after[mode]['value']:.3f}" for mode in ("exact", "hiergen", "recgen")]
+            changes = []
+            for mode in ("exact", "hiergen", "recgen"):
+                more = beyond(twin, line, mode)
+                changes.append(f"{mode} {before[mode]['value']:.3f} → {after[mode]['value']:.3f}"
+                               + (f" ({markdown.interval(more, 3, sign='+')})" if more else ""))
             out.append(f"Training on own outputs, `{line['run']}` → `{twin['run']}`, bits per byte: {', '.join(changes)}.")
     return out
 

@@ -1,7 +1,10 @@
 """The tables of quality: held-out likelihood by mode and refresh, accuracy on tasks."""
 
+import estimates
 import markdown
 
+# The small model that stands for a family of 600M: architecture -> family.
+FAMILIES = {"vanilla": "vanilla", "block4": "block", "photon44": "photon"}
 TASKS = {"hellaswag": "HellaSwag", "sciq": "SciQ", "arc_easy": "ARC-Easy"}
 
 
@@ -17,6 +20,30 @@ def bits(line: dict) -> dict[str, dict]:
 def differences(line: dict) -> dict[str, dict]:
     """Bits per byte beyond those of exact, window by window: mode -> estimate."""
     return {mode_name(mode): mode["difference"] for mode in line["text"]["modes"]}
+
+
+def beyond(line: dict, other: dict, name: str = "exact") -> dict | None:
+    """Bits per byte of a run beyond those of another in the same mode, window by window of the same text."""
+    def windows(of: dict) -> tuple[list[int] | None, list[float] | None]:
+        mode = next((mode for mode in of["text"]["modes"] if mode_name(mode) == name), {})
+        return of["text"].get("scored_bytes"), mode.get("scored_bits")
+
+    (lengths, own), (others, base) = windows(line), windows(other)
+    if not (own and base) or lengths != others or line["settings"]["text"] != other["settings"]["text"]:
+        return None
+    return estimates.ratio([a - b for a, b in zip(own, base, strict=True)], lengths)
+
+
+def chosen(quality: list[dict], own_output: bool) -> dict[str, dict]:
+    """The models that stand for the families: of PHOTON's the one on current latents, trained on own outputs or not, of the grid's seed."""
+    out = {}
+    for line in quality:
+        family = FAMILIES.get(line["architecture"]) if line.get("seed") is None else None
+        if family == "photon" and (line["condition"] != "current" or line["own_output"] != own_output or line["alpha"] != 0.1):
+            continue
+        if family and (family == "photon" or own_output):
+            out[family] = line
+    return out
 
 
 def in_order(names) -> list[str]:
@@ -50,8 +77,7 @@ def refresh(lines: list[dict]) -> str:
     for line in sorted(several, key=lambda line: (line["architecture"], line["condition"], not line["own_output"])):
         known = differences(line)
         rows.append([line["run"], line["condition"], "yes" if line["own_output"] else "no", f"{line['alpha']:g}"]
-                    + [f"+{markdown.interval(known[name], 3)}" if known[name]["value"] >= 0 else markdown.interval(known[name], 3)
-                       for name in names])
+                    + [markdown.interval(known[name], 3, sign="+") for name in names])
     return markdown.table(["run", "condition", "own outputs", "α"] + [title(name) for name in names], rows, 2)
 
 

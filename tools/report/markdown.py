@@ -36,9 +36,9 @@ def gib(size: float | None) -> str:
     return "–" if size is None else f"{size / (1 << 30):.4f}"
 
 
-def interval(estimate: dict, digits: int) -> str:
-    """A value with half the width of its 95 % interval."""
-    value = f"{estimate['value']:.{digits}f}"
+def interval(estimate: dict, digits: int, sign: str = "") -> str:
+    """A value with half the width of its 95 % interval; with the sign `+`, positive ones have it too."""
+    value = f"{estimate['value']:{sign}.{digits}f}"
     if estimate["interval"] is None:
         return value
     low, high = estimate["interval"]

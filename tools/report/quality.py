@@ -3,10 +3,10 @@
 
     quality.py RESULTS GRIDDIR TEXT [--budget full|quick|tiny] [--photon FILE] [--questions N]
 
-GRIDDIR has RUN/model for every run of tools/train/grid.json that is trained, TEXT is what none was trained on.  Every mode and
-refresh scores the text; the tasks are answered in the three modes without refresh, since a continuation is seldom
-longer than a meta-context.  What RESULTS has already for the same model, text, settings and version of the program is not
-evaluated again.
+GRIDDIR has RUN/model for every run of tools/train/grid.json that is trained, of the second seeds too, TEXT is what none was trained
+on.  Every mode and refresh scores the text; the tasks are answered in the three modes without refresh, since a continuation is
+seldom longer than a meta-context.  What RESULTS has already for the same model, text, settings and version of the program is
+not evaluated again.
 """
 
 import argparse
@@ -51,9 +51,13 @@ class Evaluation:
         return {"dtype": "f32", "questions": self.questions, "windows": self.windows, "window": raw["window"],
                 "prompt": raw["prompt"], "refresh": raw["refresh"], "tasks": TASKS, "text": self.held_out, "program": self.program}
 
+    def entry(self, name: str) -> dict:
+        """What grid.json says of a run."""
+        raw = self.grid.raw
+        return next(entry for entry in raw["runs"] + raw["extra_runs"] if entry["name"] == name)
+
     def evaluate(self, name: str, model: Path) -> dict:
-        run, raw = self.grid.run(name), self.grid.raw
-        entry = next(entry for entry in raw["runs"] if entry["name"] == name)
+        run, raw, entry = self.grid.run(name), self.grid.raw, self.entry(name)
         levels = len(run.model.get("levels", []))
         # With one level all modes are one.
         modes = ["--mode", "exact"] if levels < 2 else []
@@ -66,7 +70,7 @@ class Evaluation:
             del report["file"]  # a path of this machine
         return {"run": name, "weights": digest(model), "settings": self.settings(), "architecture": entry["architecture"],
                 "condition": entry.get("condition"), "own_output": entry.get("own_output", False),
-                "alpha": entry.get("alpha"), "text": text, "tasks": tasks}
+                "alpha": entry.get("alpha"), "seed": entry.get("seed"), "text": text, "tasks": tasks}
 
 
 def main() -> None:
@@ -81,7 +85,7 @@ def main() -> None:
     args = parser.parse_args()
     grid = Grid.load()
     evaluation = Evaluation(args.photon, args.text, grid, args.questions, args.windows)
-    names = grid.names(args.budget)
+    planned, names = grid.names(args.budget), grid.names(args.budget, extra=True)
     known = {}
     for number, line in files.numbered(args.results):
         if not {"run", "text", "tasks"} <= line.keys():
@@ -91,7 +95,8 @@ def main() -> None:
     for name in names:
         model = args.grid / name / "model"
         if not (model / "model.safetensors").exists():
-            print(f"quality.py: {name} is not trained", file=sys.stderr)
+            if name in planned:
+                print(f"quality.py: {name} is not trained", file=sys.stderr)
             continue
         old = known.get(name, {})
         if (old.get("weights"), old.get("settings")) == (digest(model), evaluation.settings()):

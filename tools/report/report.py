@@ -121,14 +121,16 @@ ratio; what is shown of each is its median over rounds.
         if names:
             of = (f"{names} of photon-600m took turns with them in the same rounds, from the same context on but for more tokens, so that a "
                   "whole number of its meta-contexts is timed. It is bf16 in every row, beside int8 and q8_0 too. TPM is of cache bytes, "
-                  "by shapes: an engine's vanilla model caches as many keys and values as ours, in 16 bits.")
+                  "by shapes: an engine's vanilla model caches as many keys and values as ours, here in 16 bits each; fewer were not tried.")
         else:
             of = f"RecGen was not in that run. {self.through_vanilla()}"
         return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, by the tokens of context where the
 timed ones begin; `photon` is this repository. All were measured in turns in a run of its own, {count} rounds. {of}
-Ratios are taken round by round: the median, and in brackets the least and the most. No context but the measured ones is spoken of.
+Ratios are taken round by round: the median, and in brackets the least and the most. No context but the measured ones is spoken of. The
+middle of a case is where half of its new tokens have been generated. Our vanilla comes last, or first, in a round, and feeds a prompt that
+the other engines need not: at the longest context its rows are minutes away from theirs and from PHOTON's.
 
-{engines.table(self.peers)}"""
+{engines.table(self.peers, self.plan)}"""
 
     def through_vanilla(self) -> str:
         """RecGen against the best of other engines where no run has both: by way of our vanilla, which both runs have."""
@@ -145,8 +147,8 @@ Ratios are taken round by round: the median, and in brackets the least and the m
     def gpu(self) -> str:
         if not self.limits:
             return "Not counted yet: `tools/limits.sh` counts it."
-        return f"""Nothing here was measured. Cache bytes are what the CUDA backend allocates for a sequence, blocks and padded heads
-included, which is why they are above the CPU's. Tokens a second are what remains where every launch takes no longer than its
+        return f"""Nothing here was measured. Cache bytes are what the CUDA backend allocates for a sequence, in whole blocks of 32
+units, which is why they are above the CPU's where the last block is not full. Tokens a second are what remains where every launch takes no longer than its
 weights, growing keys and values and FLOPs need at the ceilings that [limits.md]({self.link('docs/limits.md')}) states: an upper
 bound each, so their ratios are of bounds and not bounds of ratios.
 
@@ -194,6 +196,7 @@ again after every k; k = 1 is HierGen. Bits per byte beyond the same model's exa
         parts = []
         if self.rows:
             items = findings.ratios(self.rows, self.unfinished, self.plan, self.paper)
+            items += findings.other_engines(self.peers, self.plan)
             parts.append("**Throughput per memory**\n\n" + markdown.sentences(items))
         parts.append("**Memory**\n\n" + markdown.sentences(findings.memory(self.rows, self.limits, self.plan, self.paper)))
         if self.quality:

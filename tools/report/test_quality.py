@@ -26,6 +26,17 @@ class FilesTest(unittest.TestCase):
             self.assertEqual([each.name for each in Path(folder).iterdir()], ["quality.json"])
 
 
+class GridTest(unittest.TestCase):
+    def test_every_run_has_an_architecture_those_that_are_trained_on_request_too(self):
+        grid = quality.Grid.load()
+        evaluation = quality.Evaluation.__new__(quality.Evaluation)
+        evaluation.grid = grid
+        names = grid.names("full", extra=True)
+        self.assertGreater(len(names), len(grid.names("full")))
+        for name in names:
+            self.assertIn(evaluation.entry(name)["architecture"], grid.raw["architectures"])
+
+
 class CacheKeyTest(unittest.TestCase):
     def test_whatever_changes_an_evaluation_changes_its_key(self):
         with tempfile.TemporaryDirectory() as folder:

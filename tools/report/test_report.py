@@ -7,6 +7,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import estimates
+import files
 import findings
 import likelihood
 import markdown
@@ -146,17 +148,18 @@ class ParetoTest(unittest.TestCase):
         self.assertEqual(pareto([(1.0, 1.0), (1.0, 1.0)], lower_x=True), [0, 1])
 
 
-def evaluated(run: str, accuracy: float, own_output: bool = True) -> dict:
-    """A line of quality.json."""
+def evaluated(run: str, accuracy: float, own_output: bool = True, windows: list[float] = (), seed: int | None = None) -> dict:
+    """A line of quality.json; `windows` are the bits of each, which has 2 bytes, in every mode."""
     def mode(name, refresh=None):
         bits = {"value": 1.8, "interval": [1.7, 1.9]}
         return {"mode": name, "refresh": refresh, "scored": {"bits_per_byte": bits},
-                "difference": {"value": 0.1, "interval": [0.05, 0.15]}}
+                "difference": {"value": 0.1, "interval": [0.05, 0.15]}, "scored_bits": list(windows)}
 
     interval = [accuracy - 0.04, accuracy + 0.04]
     answer = {"mode": "exact", "refresh": None, "accuracy_norm": {"value": accuracy, "interval": interval}}
     return {"run": run, "architecture": "photon44", "condition": "current", "own_output": own_output, "alpha": 0.1,
-            "text": {"modes": [mode("exact"), mode("hiergen"), mode("recgen", 8), mode("recgen")]},
+            "seed": seed, "settings": {"text": "t"},
+            "text": {"scored_bytes": [2] * len(windows), "modes": [mode("exact"), mode("hiergen"), mode("recgen", 8), mode("recgen")]},
             "tasks": [{"task": "sciq", "chance": 0.25, "questions": 9, "modes": [answer]}]}
 
 
@@ -174,6 +177,45 @@ class QualityTest(unittest.TestCase):
         found = findings.own_outputs([evaluated("with", 0.25), evaluated("without", 0.25, own_output=False)])
         self.assertEqual(len(found), 1)
         self.assertIn("`without` → `with`", found[0])
+
+    def test_runs_are_held_against_each_other_window_by_window(self):
+        base = [4.0, 6.0, 9.0, 5.0, 4.0, 6.0, 9.0, 5.0, 7.0]
+        own = evaluated("photon44", 0.25, windows=[x + y for x, y in zip(base, [1, 3, 2, 2, 2, 2, 2, 2, 2])])
+        flat = {**evaluated("flat", 0.25, windows=base), "architecture": "vanilla"}
+        more = likelihood.beyond(own, flat)
+        self.assertEqual(more["value"], 1)
+        # Two windows are off by a bit: a standard error of sqrt(2 * 9 / 8) / 18, times t of 8 degrees.
+        self.assertAlmostEqual(more["interval"][1] - 1, 2.3060 / 12, delta=1e-4)
+        self.assertIn("photon44 +1.000 ± 0.192", findings.likelihood([flat, own], [])[0])
+        self.assertIsNone(likelihood.beyond(own, evaluated("short", 0.25, windows=base[:8])))
+        self.assertIsNone(likelihood.beyond(own, {**flat, "settings": {"text": "another"}}))
+        self.assertIsNone(likelihood.beyond(own, evaluated("without windows", 0.25)))
+
+    def test_a_family_is_shown_by_the_run_of_the_grids_seed(self):
+        lines = [evaluated("photon44", 0.25), evaluated("forced", 0.25, own_output=False), evaluated("photon44-seed2", 0.25, seed=7)]
+        self.assertEqual({family: line["run"] for family, line in likelihood.chosen(lines, True).items()}, {"photon": "photon44"})
+        self.assertEqual({family: line["run"] for family, line in likelihood.chosen(lines, False).items()}, {"photon": "forced"})
+
+    def test_a_second_seed_stands_beside_the_first_and_is_no_other_setting(self):
+        first = evaluated("photon44", 0.25, windows=[4.0] * 9)
+        second = evaluated("photon44-seed2", 0.25, windows=[5.0] * 9, seed=7)
+        found = findings.seeds([first, second])
+        self.assertEqual(len(found), 1)
+        self.assertIn("`photon44` → `photon44-seed2`, bits per byte: exact +0.500 ± 0.000", found[0])
+        forced = evaluated("forced", 0.25, own_output=False)
+        self.assertIn("`forced` → `photon44`", findings.own_outputs([second, forced, first])[0])
+        self.assertEqual(findings.seeds([first, {**second, "text": {"modes": []}}]), [])
+
+    def test_the_programs_own_differences_between_modes_come_out_of_its_windows(self):
+        lines = files.lines(ROOT / "docs/results/quality.json")
+        self.assertGreater(sum(len(of["text"]["modes"]) > 1 for of in lines), 0)
+        for of in lines:
+            exact = of["text"]["modes"][0]["scored_bits"]
+            for mode in of["text"]["modes"]:
+                above = [a - b for a, b in zip(mode["scored_bits"], exact, strict=True)]
+                found, told = estimates.ratio(above, of["text"]["scored_bytes"]), mode["difference"]
+                for a, b in zip([found["value"], *found["interval"]], [told["value"], *told["interval"]]):
+                    self.assertAlmostEqual(a, b, delta=1e-5)
 
     def test_numbers_keep_three_digits(self):
         self.assertEqual([markdown.number(x) for x in (1234.5, 99.97, 3.14159, 0.0012345, 0, None)],

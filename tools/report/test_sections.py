@@ -47,8 +47,9 @@ class ClaimsTest(unittest.TestCase):
 class StatisticsTest(unittest.TestCase):
     def test_correlated_scores_and_missing_intervals_are_said(self):
         self.assertIn("no independent trials", findings.accuracy([evaluated("a", 0.26)])[0])
-        flat = {**evaluated("flat", 0.25), "architecture": "vanilla"}
-        self.assertIn("Differences between runs have no interval", findings.likelihood([flat, evaluated("a", 0.25)], [])[0])
+        flat = {**evaluated("flat", 0.25, windows=[4.0] * 9), "architecture": "vanilla"}
+        text = findings.likelihood([flat, evaluated("a", 0.25, windows=[5.0] * 9)], [])[0]
+        self.assertIn("What another seed of training would change is not in them", text)
 
 
 class EnginesTest(unittest.TestCase):
@@ -61,9 +62,27 @@ class EnginesTest(unittest.TestCase):
         records = [self.of("peer", 128, [10, 20, 40], cache_bytes_per_token=640),
                    self.of("photon", 128, [20, 20, 20], cache_bytes_per_token=640),
                    self.of("photon", 128, [50, 100, 160], mode="recgen", cache_bytes_per_token=10)]
-        table = engines.table(records)
-        self.assertIn("| peer, bf16 | 20.0 | 1.00 × (0.500–2.00) | 5.00 × (4.00–5.00) | 320 × (256–320) |", table)
+        table = engines.table(records, plan())
+        self.assertIn("| 128 | peer, bf16 | 20.0 | 1.00 × (0.500–2.00) | 5.00 × (4.00–5.00) | 320 × (256–320) |", table)
         self.assertNotIn("| photon, bf16 | 50", table)
+
+    def test_recgen_is_held_against_the_best_of_each_context_and_not_against_our_own(self):
+        case = plan().cases[0]
+        middle = case.prompt + case.new // 2
+        cached = {"cache_bytes_per_token": 640}
+        records = [self.of("peer", 8, [10], **cached), self.of("peer", 8, [20], dtype="q8_0", **cached),
+                   self.of("photon", 8, [15], **cached), self.of("photon", 8, [99], dtype="int8", **cached),
+                   self.of("photon", 8, [80], mode="recgen", cache_bytes_per_token=10),
+                   self.of("peer", middle, [5, 5, 10], **cached), self.of("photon", middle, [8, 8, 8], **cached),
+                   self.of("photon", middle, [20, 40, 20], mode="recgen", cache_bytes_per_token=10)]
+        near, far = engines.against_the_best(records, plan())
+        self.assertTrue(near.startswith("at 8, RecGen's TPM in bf16 is 256 × that of peer q8_0, which comes nearest to it: 64.0 ×"), near)
+        self.assertIn(f"at {middle:,}, the middle of {case.name}, RecGen's TPM in bf16 is 256 × (128–512) that of peer bf16", far)
+        self.assertIn("64.0 × by cache bytes and 4.00 × (2.00–8.00) by tokens/s", far)
+        self.assertEqual(engines.against_the_best(records[:4], plan()), [])
+        # Another engine whose rounds overlap is named too.
+        again = [*records, self.of("peer", middle, [4, 8, 4], dtype="q4", **cached)]
+        self.assertIn("nearest to it (or peer q4, whose rounds overlap)", engines.against_the_best(again, plan())[1])
 
     def test_the_fastest_of_other_engines_is_found_by_paired_rounds(self):
         records = [self.of("photon", 128, [10, 20, 40]), self.of("photon", 2048, [10, 10, 10]),
@@ -76,8 +95,9 @@ class EnginesTest(unittest.TestCase):
         # Faster at the longer context: a line through both would be negative soon.
         records = [self.of("photon", 128, [10]), self.of("photon", 2048, [20]), self.of("peer", 128, [5])]
         self.assertEqual(engines.modes(records), [])
-        table = engines.table(records)
-        self.assertIn("| peer, bf16 | 5.00 | 0.500 × | – | – |", table)
+        table = engines.table(records, plan())
+        self.assertIn("| 128 | peer, bf16 | 5.00 | 0.500 × |", table)
+        self.assertEqual(engines.against_the_best(records, plan()), [])
         self.assertNotIn("recgen", table)
 
 

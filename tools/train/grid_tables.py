@@ -146,7 +146,8 @@ def seeds(logs: Logs) -> Table | str:
                 "`tools/train/grid.sh --extra` trains a second one of `photon44`.")
     rows = [[two, one, *(f"{abs(logs.bits(two, mode) - logs.bits(one, mode)):.4f}" for mode in MODES)] for two, one in pairs]
     return (["run", "against", *(f"`{mode}`" for mode in MODES)], rows,
-            "Distance of two seeds in bits per byte. Differences between runs that are not larger mean nothing.")
+            "Distance of two seeds in bits per byte. One pair bounds nothing, but differences of that size between other runs are not "
+            "to be read as theirs.")
 
 
 def latents(logs: Logs) -> Table | str:
