@@ -47,8 +47,8 @@ typedef struct photon_rows {
  *     b * block_stride from sequences[s]                      with a list of addresses, else
  *     s * slot_stride + b * block_stride from base.
  * Without blocks of its own a layout has block_stride = PHOTON_KV_BLOCK * unit_stride.
- * For stream_attention every key and value begins at a multiple of 16 bytes, or of 8 where head_dim is no multiple of 8; for the other
- * kernels at one of 8. What lies between them is neither read nor written.
+ * For stream_attention every key and value begins at a multiple of 16 bytes, or of 8 where head_dim is no multiple of 8; for
+ * local_attention at one of 8, for qkv_rope_append at one of 4. What lies between them is neither read nor written.
  */
 typedef struct photon_kv {
     void *base;

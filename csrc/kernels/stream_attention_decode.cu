@@ -19,8 +19,8 @@ using namespace photon;
 
 template <int Dim> constexpr int WARPS = Dim <= 64 ? 4 : 2;
 
-// CTAs of an SM that registers leave room for. Of the 228 KB of shared memory of sm_90 and sm_100 a CTA takes one besides its own, so four
-// whose rows are 56 wide fill it to the byte, and of 64 three fit.
+// The CTAs that registers must leave room for on an SM. Of the 228 KB of shared memory of sm_90 and sm_100 a CTA takes one besides its own,
+// so four whose rows are 56 wide fill it to the byte, and of 64 three fit.
 template <int Dim> constexpr int CTAS = Dim <= 56 ? 4 : 3;
 
 template <class T, int Dim> __device__ __forceinline__ void decode(const photon_stream_attention_params &p) {

@@ -367,11 +367,22 @@ fn what_lies_between_the_units_of_another_engines_layout_changes_no_bit() {
 fn units_that_begin_between_two_copies_are_refused() {
     let _turn = turn();
     let device = Device::new();
-    for (dim, pitch, what) in [(64, 68, "a multiple of 8"), (52, 54, "a multiple of 4")] {
+    // Shifts each place in turn by half a copy; `shift` is in elements.
+    type Shift = fn(&mut photon_kv, i64);
+    let places: [(&str, Shift); 7] = [
+        ("kv.unit_stride", |kv, shift| kv.unit_stride += shift),
+        ("kv.head_stride", |kv, shift| kv.head_stride += shift),
+        ("kv.value_offset", |kv, shift| kv.value_offset += shift),
+        ("kv.offset", |kv, shift| kv.offset += shift),
+        ("kv.block_stride", |kv, shift| kv.block_stride += shift),
+        ("kv.slot_stride", |kv, shift| kv.slot_stride += shift),
+        ("kv.base", |kv, shift| kv.base = kv.base.cast::<u16>().wrapping_add(shift as usize).cast()),
+    ];
+    let run = |dim: usize, kv: photon_kv| {
         let params = photon_stream_attention_params {
             query: std::ptr::null(),
             query_stride: 0,
-            kv: strided_kv(1, dim, pitch),
+            kv,
             out: std::ptr::null_mut(),
             out_stride: 0,
             first_row: std::ptr::null(),
@@ -379,7 +390,8 @@ fn units_that_begin_between_two_copies_are_refused() {
             length: std::ptr::null(),
             partial: std::ptr::null_mut(),
             arrived: std::ptr::null_mut(),
-            sequences: 1,
+            // Nothing to do, so that what is not refused touches no memory.
+            sequences: 0,
             segments: 1,
             queries: 1,
             heads: 1,
@@ -388,13 +400,30 @@ fn units_that_begin_between_two_copies_are_refused() {
             scale: 1.0,
         };
         // SAFETY: nothing is launched.
-        let result = unsafe { device.kernels.stream_attention(device.stream(), Storage::Bf16, 1, &params) };
-        let message = result.expect_err("a refusal").to_string();
-        assert!(
-            message.contains(&format!("kv.unit_stride is {pitch}")) && message.contains(what),
-            "{message}"
-        );
+        unsafe { device.kernels.stream_attention(device.stream(), Storage::Bf16, 1, &params) }
+    };
+    for (place, shift) in places {
+        for (dim, half) in [(64, 4), (60, 2), (52, 2)] {
+            let mut kv = strided_kv(1, dim, dim);
+            shift(&mut kv, half);
+            let message = run(dim, kv).expect_err(place).to_string();
+            assert!(
+                message.contains(&format!("{place} is ")) && message.contains("a multiple of"),
+                "{message}"
+            );
+            let mut kv = strided_kv(1, dim, dim);
+            shift(&mut kv, 2 * half);
+            run(dim, kv).expect(place);
+        }
     }
+    // What a layout does not use may be anything.
+    let listed = photon_kv {
+        sequences: std::ptr::dangling(),
+        slot_stride: 1,
+        base: std::ptr::dangling_mut::<u8>().cast(),
+        ..strided_kv(1, 64, 64)
+    };
+    run(64, listed).expect("a list of addresses");
 }
 
 #[test]

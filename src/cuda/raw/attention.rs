@@ -1,5 +1,6 @@
 //! The attention kernels.
 
+use super::kv::kv_begins;
 use super::load::MOST_SHARED;
 use super::{HEAD_DIMS, Kernels, RawError, Status, Storage, Target, require};
 use crate::cuda::sys::{
@@ -94,6 +95,7 @@ impl Kernels {
         let shared = local_shared(p.rows as usize, units as usize, group, dim as usize, block as usize);
         require("block_heads", block, shared <= MOST_SHARED, "no more than local_heads says")?;
         require("slots", p.slots.into(), p.slots >= 0, "at least 0")?;
+        kv_begins(&p.kv, 4)?;
         if p.slots == 0 {
             return Ok(());
         }
@@ -127,20 +129,7 @@ impl Kernels {
         require("kv_heads", kv, kv > 0 && heads > 0 && heads % kv == 0, "a divisor of heads")?;
         require("sequences", p.sequences.into(), p.sequences >= 0, "at least 0")?;
         require("segments", p.segments.into(), p.segments > 0, "at least 1")?;
-        let (elements, whole) = match dim % 8 {
-            0 => (8, "a multiple of 8"),
-            _ => (4, "a multiple of 4"),
-        };
-        for (argument, stride) in [
-            ("kv.unit_stride", p.kv.unit_stride),
-            ("kv.head_stride", p.kv.head_stride),
-            ("kv.value_offset", p.kv.value_offset),
-            ("kv.offset", p.kv.offset),
-            ("kv.block_stride", p.kv.block_stride),
-            ("kv.slot_stride", p.kv.slot_stride),
-        ] {
-            require(argument, stride, stride % elements == 0, whole)?;
-        }
+        kv_begins(&p.kv, if dim % 8 == 0 { 8 } else { 4 })?;
         if p.sequences == 0 || most_rows == 0 {
             return Ok(());
         }

@@ -2,10 +2,37 @@
 
 use std::ffi::c_void;
 
+use super::{Status, require};
 use crate::cuda::sys::{PHOTON_KV_BLOCK, photon_kv};
 
 /// Units of a block.
 pub const KV_BLOCK: usize = PHOTON_KV_BLOCK as usize;
+
+/// Whether every key and value begins at a multiple of so many elements, 8, 4 or 2, as far as the host knows: what
+/// `sequences` names is on the device.
+pub(super) fn kv_begins(kv: &photon_kv, elements: i64) -> Status {
+    let (whole, bytes) = match elements {
+        8 => ("a multiple of 8", "a multiple of 16"),
+        4 => ("a multiple of 4", "a multiple of 8"),
+        _ => ("a multiple of 2", "a multiple of 4"),
+    };
+    let (paged, listed) = (!kv.blocks.is_null(), !kv.sequences.is_null());
+    if paged || !listed {
+        let base = kv.base as i64;
+        require("kv.base", base, base % (2 * elements) == 0, bytes)?;
+    }
+    for (argument, stride, used) in [
+        ("kv.unit_stride", kv.unit_stride, true),
+        ("kv.head_stride", kv.head_stride, true),
+        ("kv.value_offset", kv.value_offset, true),
+        ("kv.offset", kv.offset, true),
+        ("kv.block_stride", kv.block_stride, true),
+        ("kv.slot_stride", kv.slot_stride, !paged && !listed),
+    ] {
+        require(argument, stride, !used || stride % elements == 0, whole)?;
+    }
+    Ok(())
+}
 
 /// Elements of a block of [`KV_BLOCK`] units through all layers.
 pub fn kv_block(layers: usize, kv_heads: usize, head_dim: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::kv::kv_begins;
 use super::{Function, Kernels, Params, RawError, Status, Storage, Target, require};
 use crate::cuda::sys::{
     PHOTON_HEAD_TILE, PHOTON_K_SLICES, PHOTON_K_STEP, photon_lm_head_params, photon_product,
@@ -250,6 +251,7 @@ impl Kernels {
         let n = i64::from(params.product.n);
         require("n", n, n == (heads + 2 * kv) * dim, "(heads + 2 kv_heads) * head_dim")?;
         require("units.rows", params.units.rows.into(), params.units.rows > 0, "at least 1")?;
+        kv_begins(&params.kv, 2)?;
         // SAFETY: the caller's promise.
         unsafe { self.qkv_rope_append[storage.index()].launch(stream, &params.product, params) }
     }
