@@ -26,9 +26,9 @@ def start(engine: str, dtype: str, threads: int, folder: pathlib.Path) -> subpro
     """A worker that is ready to be timed."""
     command = [sys.executable, HERE / "worker.py", engine, dtype, str(threads)]
     if engine == "llama.cpp":
-        path = folder / f"{PRESET}-{checkpoint.digest(checkpoint.FULL)}-{dtype}.gguf"
+        path = folder / f"{PRESET}-{checkpoint.digest()}-{dtype}.gguf"
         if not path.exists():
-            gguf_file.write(checkpoint.FULL, checkpoint.random_tensors(checkpoint.FULL), dtype, path)
+            gguf_file.write(checkpoint.FULL, checkpoint.random_tensors(checkpoint.FULL), dtype, path, pad=True)
         command.append(path)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -36,8 +36,25 @@ def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
-def write(config: Config, tensors: Iterable[tuple[str, np.ndarray]], dtype: str, path: pathlib.Path) -> None:
-    """Matrices as `dtype`; norms are f32, as llama.cpp wants them."""
+# Elements that llama.cpp's products of f16 take at a time with AVX-512; what is left over it multiplies one by one, 52 of 52.
+STEP = 64
+
+
+def padded_rows(weight: np.ndarray, heads: int, width: int) -> np.ndarray:
+    """Rows of a projection with zeros behind each head's."""
+    rows, columns = weight.shape
+    return np.pad(weight.reshape(heads, -1, columns), ((0, 0), (0, width - rows // heads), (0, 0))).reshape(-1, columns)
+
+
+def write(config: Config, tensors: Iterable[tuple[str, np.ndarray]], dtype: str, path: pathlib.Path,
+          pad: bool = False) -> None:
+    """Matrices as `dtype`; norms are f32, as llama.cpp wants them.
+
+    With `pad`, heads end in zeros up to a multiple of `STEP`: the same function with more weights and a larger cache, at which llama.cpp
+    is faster nevertheless (q8_0 with heads of 52 at 1152 and 16,128 positions: 32 tokens/s become 38, 4.3 become 8.2).
+    """
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    width = -(-config.head_dim // STEP) * STEP if pad else config.head_dim
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
     writer = GGUFWriter(unfinished, "llama", use_temp_file=True)
@@ -49,15 +66,27 @@ def write(config: Config, tensors: Iterable[tuple[str, np.ndarray]], dtype: str,
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_theta)
-    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_dimension_count(width)
+    writer.add_key_length(width)
+    writer.add_value_length(width)
     writer.add_vocab_size(config.vocab_size)
     writer.add_file_type(FILE_TYPES[dtype])
     writer.add_tokenizer_model("none")
+    if width != config.head_dim:
+        # RoPE goes over the padded width, pair i by theta^(-2i / width) over this factor: what it is for the true one.
+        pairs = np.arange(width // 2)
+        factors = float(config.rope_theta) ** (2 * pairs / config.head_dim - 2 * pairs / width)
+        writer.add_tensor("rope_freqs.weight", factors.astype(np.float32))
     for name, values in tensors:
         if name.endswith("q_proj.weight"):
-            values = interleaved(values, config.num_attention_heads)
+            # llama.cpp divides by the root of the padded width.
+            values = padded_rows(interleaved(values, heads), heads, width) * np.float32((width / config.head_dim) ** 0.5)
         elif name.endswith("k_proj.weight"):
-            values = interleaved(values, config.num_key_value_heads)
+            values = padded_rows(interleaved(values, kv_heads), kv_heads, width)
+        elif name.endswith("v_proj.weight"):
+            values = padded_rows(values, kv_heads, width)
+        elif name.endswith("o_proj.weight"):
+            values = padded_rows(values.T, heads, width).T
         kind = TYPES[dtype] if values.ndim == 2 else TYPES["f32"]
         writer.add_tensor(gguf_name(name), gguf.quants.quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()

@@ -48,8 +48,8 @@ class Llama:
 
     def prepare(self, case: Case) -> None:
         # Its flash attention is faster for prompts (70 ms instead of 500 for a layer and 512 tokens, one core) and for many
-        # sequences (158 tokens/s instead of 145 for 32 at 128 positions), and slower for single ones (35 instead of 37 at 128
-        # positions, 15 instead of 24 at 1152, 1.4 instead of 4.0 at 16,128); by default it is on for all.
+        # sequences (158 tokens/s instead of 145 for 32 at 128 positions), and not for single ones: 54 tokens/s instead of 52 at
+        # 128 positions in q8_0, 37 instead of 38 at 1152, 3.7 instead of 8.2 at 16,128. By default it is on for all.
         flash = not case.steps or case.batch > 1
         self.contexts[case] = self.llama.Context(self.model, case.batch, case.context + case.steps, self.threads, flash=flash)
         if case.steps:

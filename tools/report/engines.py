@@ -81,10 +81,13 @@ def against_the_best(records: list[dict], plan: Plan) -> list[str]:
         best = min(others, key=lambda other: median(recgen.faster(other)))
         least = max(recgen.faster(best))
         near = [name(other) for other in others if other is not best and min(recgen.faster(other)) <= least]
+        int8 = next((record for record in decoding(records)
+                     if (record["context"], mode(record), name(record)) == (context, "exact", "photon int8")), None)
+        ours = f"; over our own vanilla in int8 it is {markdown.ratios(recgen.tpm(int8))}" if int8 else ""
         also = f" (or {', '.join(near)}, whose rounds overlap)" if near else ""
         out.append(f"at {at(context, plan)}, RecGen's TPM in bf16 is {markdown.ratios(recgen.tpm(best))} that of {name(best)}, which comes "
                    f"nearest to it{also}: {markdown.times(recgen.fewer)} by cache bytes and {markdown.ratios(recgen.faster(best))} by "
-                   "tokens/s")
+                   f"tokens/s{ours}")
     return out
 
 

@@ -136,7 +136,7 @@ def own_outputs(quality: list[dict]) -> list[str]:
     """What training on own outputs changes, for pairs of runs that differ in it alone."""
     out = []
     for line in quality:
-        twin = next((x for x in quality if x["own_output"] and x.get("seed") is None and same(x, line)), None)
+        twin = next((x for x in quality if x["own_output"] and x.get("seed") == line.get("seed") and same(x, line)), None)
         if twin and not line["own_output"]:
             before, after = bits(line), bits(twin)
             changes = []

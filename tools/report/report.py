@@ -121,7 +121,8 @@ ratio; what is shown of each is its median over rounds.
         if names:
             of = (f"{names} of photon-600m took turns with them in the same rounds, from the same context on but for more tokens, so that a "
                   "whole number of its meta-contexts is timed. It is bf16 in every row, beside int8 and q8_0 too. TPM is of cache bytes, "
-                  "by shapes: an engine's vanilla model caches as many keys and values as ours, here in 16 bits each; fewer were not tried.")
+                  "by shapes: an engine's vanilla model caches as many keys and values as ours, here in 16 bits each; fewer were not tried, and "
+                  "that llama.cpp is given heads padded from 52 to 64, at which it is faster, is not held against it.")
         else:
             of = f"RecGen was not in that run. {self.through_vanilla()}"
         return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, by the tokens of context where the
@@ -163,7 +164,7 @@ Cache of a sequence at the paper's lengths:
             return f"Not evaluated yet: `{self.command()}` trains the models and evaluates them."
         text = self.quality[0]["text"]
         return f"""Bits per byte of held-out text, {text['windows']} windows of {text['window']} tokens; the first {text['prompt_tokens']} of
-each are given and the rest is scored, in all modes the same. Intervals are 95 %, over windows.
+each are given and the rest is scored, in all modes the same{self.short(text)}. Intervals are 95 %, over windows.
 
 {likelihood.text(self.quality)}
 {self.picture('pareto-bits', 'Throughput per memory of the full-size model against the likelihood of the small trained one')}
@@ -173,6 +174,12 @@ each are given and the rest is scored, in all modes the same. Intervals are 95 %
 
 {likelihood.accuracy(self.quality)}
 {self.picture('pareto-accuracy', 'Throughput per memory of the full-size model against the accuracy of the small trained one')}"""
+
+    @staticmethod
+    def short(text: dict) -> str:
+        """Of windows that end before anything is scored, that is the last of a text."""
+        scored = len(text.get("scored_bytes", ()))
+        return f"; {scored} have a rest" if 0 < scored < text["windows"] else ""
 
     def refresh(self) -> str:
         if not self.quality:

@@ -204,6 +204,8 @@ class QualityTest(unittest.TestCase):
         self.assertIn("`photon44` → `photon44-seed2`, bits per byte: exact +0.500 ± 0.000", found[0])
         forced = evaluated("forced", 0.25, own_output=False)
         self.assertIn("`forced` → `photon44`", findings.own_outputs([second, forced, first])[0])
+        other = evaluated("forced-seed2", 0.25, own_output=False, seed=7)
+        self.assertIn("`forced-seed2` → `photon44-seed2`", findings.own_outputs([first, other, second])[0])
         self.assertEqual(findings.seeds([first, {**second, "text": {"modes": []}}]), [])
 
     def test_the_programs_own_differences_between_modes_come_out_of_its_windows(self):

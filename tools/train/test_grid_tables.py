@@ -67,8 +67,9 @@ class Tables(unittest.TestCase):
         (self.folder / "photon44.jsonl").write_text((self.folder / "photon44-forced.jsonl").read_text())
         logs = self.logs()
         logs.done = {name: {**done, **{f"bits refresh {k}": 2.0 for k in (2, 8)}} for name, done in logs.done.items()}
+        logs.done["photon44"]["rec exact"], logs.done["photon44-seed2"]["rec exact"] = 0.5, 0.45
         _, rows, _ = grid_tables.seeds(logs)
-        self.assertEqual(rows, [["photon44-seed2", "photon44", "0.0100", "0.0200", "0.0000", "0.0000", "0.0000"]])
+        self.assertEqual(rows, [["photon44-seed2", "photon44", "0.0100", "0.0200", "0.0000", "0.0000", "0.0000", "0.050", "", ""]])
 
     def test_latents_of_another_model_are_an_error(self):
         self.assertIn("latent_swap.py", grid_tables.latents(self.logs()))
