@@ -25,23 +25,22 @@ def paired(own: dict, other: dict) -> list[float]:
     return [a / b for a, b in zip(own["rounds"], other["rounds"])]
 
 
-def fastest(records: list[dict]) -> list[tuple[int, str, float]]:
-    """The best that other engines do with a vanilla model, of whatever weights, at each context: the context, the engine, and its
-    tokens a second over ours in bf16, the median of paired rounds."""
-    found = [record for record in decoding(records) if mode(record) == "exact"]
-    ours = {record["context"]: record for record in found if (record["engine"], record["dtype"]) == ("photon", "bf16")}
-    best = {}
-    for record in found:
-        context = record["context"]
-        if record["engine"] == "photon" or context not in ours:
-            continue
-        each = (context, name(record), median(paired(record, ours[context])))
-        best[context] = max(each, best.get(context, each), key=lambda one: one[2])
-    return [best[context] for context in sorted(best)]
-
-
 def name(record: dict) -> str:
     return f"{record['engine']} {record['dtype']}"
+
+
+def contexts(records: list[dict]) -> list[int]:
+    return sorted({record["context"] for record in decoding(records)})
+
+
+def flat(records: list[dict], context: int) -> list[dict]:
+    """The vanilla models at a context."""
+    return [record for record in decoding(records) if record["context"] == context and mode(record) == "exact"]
+
+
+def ours(records: list[dict], context: int, dtype: str = "bf16") -> dict | None:
+    """This repository's vanilla model at a context."""
+    return next((record for record in flat(records, context) if name(record) == f"photon {dtype}"), None)
 
 
 def at(context: int, plan: Plan) -> str:
@@ -57,10 +56,9 @@ class Against:
     """
 
     def __init__(self, records: list[dict], context: int, of: str):
-        found = [record for record in decoding(records) if record["context"] == context]
-        self.own = next((record for record in found if mode(record) == of), None)
-        flat = next((record for record in found if (mode(record), name(record)) == ("exact", "photon bf16")), None)
-        self.fewer = flat["cache_bytes_per_token"] / self.own["cache_bytes_per_token"] if self.own and flat else None
+        base = ours(records, context)
+        self.own = next((record for record in decoding(records) if (record["context"], mode(record)) == (context, of)), None)
+        self.fewer = base["cache_bytes_per_token"] / self.own["cache_bytes_per_token"] if self.own and base else None
 
     def faster(self, other: dict) -> list[float]:
         return paired(self.own, other) if self.fewer else []
@@ -72,40 +70,35 @@ class Against:
 def against_the_best(records: list[dict], plan: Plan) -> list[str]:
     """RecGen over the vanilla model of another engine that comes nearest to it, where they were in one run, context by context."""
     out = []
-    for context in sorted({record["context"] for record in decoding(records)}):
+    for context in contexts(records):
         recgen = Against(records, context, "recgen")
-        others = [record for record in decoding(records)
-                  if record["context"] == context and mode(record) == "exact" and record["engine"] != "photon"]
+        others = [record for record in flat(records, context) if record["engine"] != "photon"]
         if not (recgen.fewer and others):
             continue
         best = min(others, key=lambda other: median(recgen.faster(other)))
         least = max(recgen.faster(best))
         near = [name(other) for other in others if other is not best and min(recgen.faster(other)) <= least]
-        int8 = next((record for record in decoding(records)
-                     if (record["context"], mode(record), name(record)) == (context, "exact", "photon int8")), None)
-        ours = f"; over our own vanilla in int8 it is {markdown.ratios(recgen.tpm(int8))}" if int8 else ""
+        int8 = ours(records, context, "int8")
+        own = f"; over our own vanilla in int8 it is {markdown.ratios(recgen.tpm(int8))}" if int8 else ""
         also = f" (or {', '.join(near)}, whose rounds overlap)" if near else ""
         out.append(f"at {at(context, plan)}, RecGen's TPM in bf16 is {markdown.ratios(recgen.tpm(best))} that of {name(best)}, which comes "
                    f"nearest to it{also}: {markdown.times(recgen.fewer)} by cache bytes and {markdown.ratios(recgen.faster(best))} by "
-                   f"tokens/s{ours}")
+                   f"tokens/s{own}")
     return out
 
 
 def table(records: list[dict], plan: Plan) -> str:
     """A row per context and vanilla model, measured there; nothing is carried from one context to another."""
-    found = decoding(records)
     others = modes(records)
     head = ["context", "vanilla of, weights", "tokens/s", "× our vanilla"]
     head += [f"{of}'s {what}, ×" for of in others for what in ("tokens/s", "TPM")]
     out = []
-    for context in sorted({record["context"] for record in found}):
-        here = [record for record in found if record["context"] == context and mode(record) == "exact"]
-        ours = next((record for record in here if name(record) == "photon bf16"), None)
-        for record in here:
+    for context in contexts(records):
+        base, photons = ours(records, context), [Against(records, context, of) for of in others]
+        for record in flat(records, context):
             row = [at(context, plan), f"{record['engine']}, {record['dtype']}", markdown.number(record["tokens_per_s"]),
-                   markdown.ratios(paired(record, ours)) if ours else "–"]
-            for of in others:
-                photon = Against(records, context, of)
+                   markdown.ratios(paired(record, base)) if base else "–"]
+            for photon in photons:
                 row += [markdown.ratios(values) if values else "–" for values in (photon.faster(record), photon.tpm(record))]
             out.append(row)
     return markdown.table(head, out, left=2)

@@ -21,7 +21,7 @@ import throughput
 import training
 from files import lines
 from plan import BUDGETS, Plan
-from results import measured, pair, records
+from results import measured, records
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,7 +124,7 @@ ratio; what is shown of each is its median over rounds.
                   "by shapes: an engine's vanilla model caches as many keys and values as ours, here in 16 bits each; fewer were not tried, and "
                   "that llama.cpp is given heads padded from 52 to 64, at which it is faster, is not held against it.")
         else:
-            of = f"RecGen was not in that run. {self.through_vanilla()}"
+            of = "RecGen was not in that run, so that there is no ratio to it here."
         return f"""Vanilla of 600M parameters in {', '.join(sorted(versions))} and here, batch 1, by the tokens of context where the
 timed ones begin; `photon` is this repository. All were measured in turns in a run of its own, {count} rounds. {of}
 Ratios are taken round by round: the median, and in brackets the least and the most. No context but the measured ones is spoken of. The
@@ -132,18 +132,6 @@ middle of a case is where half of its new tokens have been generated. Our vanill
 the other engines need not: at the longest context its rows are minutes away from theirs and from PHOTON's.
 
 {engines.table(self.peers, self.plan)}"""
-
-    def through_vanilla(self) -> str:
-        """RecGen against the best of other engines where no run has both: by way of our vanilla, which both runs have."""
-        best, row = engines.fastest(self.peers), self.rows.get(("DE", "photon recgen", 1))
-        own = pair(self.rows, row) if row else None
-        if not (best and own):
-            return "There is no ratio to it here."
-        each = "; ".join(f"at {context:,} {name} with {faster:.3g} times ours, which makes RecGen's tokens/s {own.speedup / faster:.3g} times "
-                         f"and its TPM {own.tpm / faster:.3g} times theirs" for context, name, faster in best)
-        return (f"By way of our vanilla, which was in both: in DE at batch 1 RecGen in bf16 has {own.speedup:.3g} times its tokens/s and "
-                f"{own.tpm:.3g} times its TPM. The fastest of other engines, of whatever weights, are {each}. DE goes through contexts from "
-                f"{row.run.prompt:,} to {row.run.prompt + row.run.new:,}. Their keys and values are taken to be as many as ours, in 16 bits.")
 
     def gpu(self) -> str:
         if not self.limits:

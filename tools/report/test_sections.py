@@ -84,13 +84,6 @@ class EnginesTest(unittest.TestCase):
         again = [*records, self.of("peer", middle, [4, 8, 4], dtype="q4", **cached)]
         self.assertIn("nearest to it (or peer q4, whose rounds overlap)", engines.against_the_best(again, plan())[1])
 
-    def test_the_fastest_of_other_engines_is_found_by_paired_rounds(self):
-        records = [self.of("photon", 128, [10, 20, 40]), self.of("photon", 2048, [10, 10, 10]),
-                   self.of("peer", 128, [5, 10, 20]), self.of("peer", 128, [12, 24, 48], dtype="q8_0"),
-                   self.of("peer", 2048, [9, 9, 9]), self.of("photon", 128, [99, 99, 99], dtype="int8")]
-        self.assertEqual(engines.fastest(records), [(128, "peer q8_0", 1.2), (2048, "peer bf16", 0.9)])
-        self.assertEqual(engines.fastest(records[:2]), [])
-
     def test_a_run_without_recgen_has_its_own_columns_and_no_extrapolation(self):
         # Faster at the longer context: a line through both would be negative soon.
         records = [self.of("photon", 128, [10]), self.of("photon", 2048, [20]), self.of("peer", 128, [5])]

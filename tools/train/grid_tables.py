@@ -144,6 +144,7 @@ def seeds(logs: Logs) -> Table | str:
     if not pairs:
         return ("All runs are of one seed, so nothing here says how large a difference must be to mean something. "
                 "`tools/train/grid.sh --extra` trains a second one of `photon44`.")
+
     def apart(two: str, one: str, what: str, digits: int) -> str:
         first, second = logs.done[one].get(what), logs.done[two].get(what)
         return "" if first is None or second is None else f"{abs(second - first):.{digits}f}"
@@ -151,8 +152,8 @@ def seeds(logs: Logs) -> Table | str:
     rows = [[two, one, *(apart(two, one, f"bits {mode}", 4) for mode in MODES),
              *(apart(two, one, f"rec {mode}", 3) for mode in MODES[:3])] for two, one in pairs]
     return (["run", "against", *(f"`{mode}`" for mode in MODES), "L_rec `exact`", "`hiergen`", "`recgen`"], rows,
-            "Distance of two seeds in bits per byte, and in L_rec. One pair bounds nothing, but differences of that size between other runs are not "
-            "to be read as theirs.")
+            "Distance of two seeds in bits per byte, and in L_rec. One pair bounds nothing, but differences of that size between "
+            "other runs are not to be read as theirs.")
 
 
 def latents(logs: Logs) -> Table | str:

@@ -58,8 +58,8 @@ pub struct Entry {
 ///
 /// Reads `4 head_dim` for each unit and KV head, and the queries; writes the result. With few rows a unit is fetched once, and where a
 /// sequence has more segments of 256 units than a CTA has warps, their partial results, `4 (width + 2)` a segment and query with `width`
-/// as `head_dim` rounded up to 8, are written and read. With many rows a unit is fetched once for each tile of 64 queries. FLOPs `4 head_dim H` for each row and unit
-/// that it sees; tensor instructions work on 16 queries, steps of 32 units and `width`.
+/// as `head_dim` rounded up to 8, are written and read. With many rows a unit is fetched once for each tile of 64 queries. FLOPs
+/// `4 head_dim H` for each row and unit that it sees; tensor instructions work on 16 queries, steps of 32 units and `width`.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for a head width that the kernels do not have.
